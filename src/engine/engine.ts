@@ -1,0 +1,197 @@
+// The interface every x86_64 CPU implements: memory, registers, bounded runs, and the gate.
+
+/** The engines tramp64 knows. */
+export type EngineName = 'unicorn' | 'unicorn-native' | 'wasm';
+
+/** What a page allows. Every mapping is readable. */
+export type Access = 'r' | 'rw' | 'rx' | 'rwx';
+
+/** The general registers in the order of their encoding, then rip, rflags and the two segment bases. */
+export const REGISTERS = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+  'rip',
+  'rflags',
+  'fsBase',
+  'gsBase',
+] as const;
+
+/** A 64-bit register by name. */
+export type RegisterName = (typeof REGISTERS)[number];
+
+/** The sixteen general registers, without rip, flags and bases. */
+export const GENERAL_REGISTERS = REGISTERS.slice(0, 16) as readonly RegisterName[];
+
+/**
+ * Why the guest could not go on. `rip` is the instruction that faulted, except for `breakpoint` and `interrupt`,
+ * where it is the instruction after it (as the CPU reports traps).
+ */
+export interface Fault {
+  kind:
+    | 'unmapped'
+    | 'protected'
+    | 'invalid-instruction'
+    | 'divide-error'
+    | 'general-protection'
+    | 'breakpoint'
+    | 'interrupt'
+    | 'syscall'
+    | 'halt';
+  rip: bigint;
+  /** For `unmapped` and `protected`: what was tried. */
+  access?: 'read' | 'write' | 'fetch';
+  /** For `unmapped` and `protected`: the address that was touched. */
+  address?: bigint;
+  /** For `interrupt`: the vector number. */
+  vector?: number;
+}
+
+/** How a run ended. */
+export interface Exit {
+  /**
+   * `until`: rip reached the stop address. `stopped`: a hook asked to stop. `budget`: the instruction budget is spent.
+   * `fault`: see `fault`. `not-judged`: the next instruction is outside what this engine executes rightly; see `why`.
+   */
+  reason: 'until' | 'stopped' | 'budget' | 'fault' | 'not-judged';
+  /** Where the CPU stands now. */
+  rip: bigint;
+  /**
+   * Instructions retired in this run. A REP instruction counts as one; what runs between the gate's entry and its ret
+   * does not count.
+   */
+  instructions: number;
+  fault?: Fault;
+  /** For `not-judged`: the instruction and the reason, as a sentence. */
+  why?: string;
+}
+
+/**
+ * Told of each block of straight-line code before it runs: address, and length in bytes. Returning an address inside
+ * the block stops the run there (reason `stopped`); the block's own address stops before its first instruction.
+ * Registers may be read inside the hook. Blocks of the gate are not reported.
+ */
+export type BlockHook = (address: bigint, size: number) => bigint | undefined;
+
+/** Told of each data access of the guest, in order; `size` in bytes. Accesses inside the gate are not reported. */
+export type MemoryHook = (kind: 'read' | 'write', address: bigint, size: number) => void;
+
+/** What a run is bounded by. */
+export interface RunOptions {
+  /** First instruction. */
+  from: bigint;
+  /** The run ends when rip comes here; this instruction is not executed. */
+  until: bigint;
+  /**
+   * At most this many instructions (a REP counts each iteration here). Unicorn engines stop at the last block boundary
+   * at or below it, the WASM CPU exactly.
+   */
+  budget: number;
+  onBlock?: BlockHook;
+  onMemory?: MemoryHook;
+}
+
+/** Index of the words in a gate's answer. */
+export const ANSWER_IP_LOW = 0;
+export const ANSWER_IP_HIGH = 1;
+
+/**
+ * Asked once each time the guest enters the gate. Gets the site's address (rdi, F21) as two 32-bit halves and leaves
+ * the new instruction pointer in `answer`, low half first; the engine writes it to pt_regs.ip ([rcx + 0x80], F22).
+ * Halves, not a bigint: two of the three engines deliver registers as bytes, and joining and splitting a bigint costs
+ * ten times the look-up. An exception thrown here ends the run and is rethrown by `run`.
+ */
+export type GateHandler = (ipLow: number, ipHigh: number, answer: Uint32Array) => void;
+
+/** Bytes at the gate's address that belong to the engine; the caller maps them executable and leaves them alone. */
+export const GATE_SIZE = 16;
+
+/** The host side of the 64-bit ABI of the gate: offset of ip in pt_regs (C24). */
+export const PT_REGS_IP = 0x80;
+
+/**
+ * An x86_64 CPU in 64-bit mode with its own guest memory. All addresses are unsigned 64-bit. Not re-entrant: `run`,
+ * `step` and `dispose` from inside a hook or handler throw EngineError EBUSY, on every engine.
+ */
+export interface Engine {
+  readonly name: EngineName;
+
+  /**
+   * Maps zeroed pages. `address` and `size` are multiples of 4096.
+   * @throws {EngineError} EINVAL not page-aligned, empty, or past 2^64 · EEXIST overlaps a mapping · ENOMEM
+   */
+  map(address: bigint, size: bigint, access: Access): void;
+
+  /**
+   * Removes pages; all of the range must be mapped.
+   * @throws {EngineError} EINVAL not page-aligned · EFAULT not mapped
+   */
+  unmap(address: bigint, size: bigint): void;
+
+  /**
+   * Changes what mapped pages allow.
+   * @throws {EngineError} EINVAL not page-aligned · EFAULT not mapped
+   */
+  protect(address: bigint, size: bigint, access: Access): void;
+
+  /**
+   * Copies guest memory out, whatever the page allows.
+   * @throws {EngineError} EFAULT some of it is not mapped
+   */
+  read(address: bigint, size: number): Uint8Array;
+
+  /**
+   * Writes guest memory, whatever the page allows; translations of the bytes written are dropped, so that the next
+   * fetch sees the new ones. Allowed inside hooks and handlers.
+   * @throws {EngineError} EFAULT some of it is not mapped; nothing is written then
+   */
+  write(address: bigint, bytes: Uint8Array): void;
+
+  /** A 64-bit register, unsigned. */
+  readRegister(name: RegisterName): bigint;
+
+  /**
+   * Sets a 64-bit register. In rflags the fixed bits stay as the CPU has them.
+   * @throws {RangeError} not an unsigned 64-bit value
+   */
+  writeRegister(name: RegisterName, value: bigint): void;
+
+  /** xmm0 to xmm15 as 16 bytes, lowest first. */
+  readXmm(index: number): Uint8Array;
+  writeXmm(index: number, bytes: Uint8Array): void;
+
+  /**
+   * Runs until a stop address, a stop request, the budget's end or a fault. Guest faults are returned, not thrown.
+   * @throws {EngineError} EBUSY already running · EIO the emulator itself failed
+   */
+  run(options: RunOptions): Exit;
+
+  /**
+   * Executes the one instruction at rip; a REP instruction runs one iteration, the gate runs as a whole.
+   * `instructions` is 1, or 0 for a further iteration of the same REP instruction and for the gate.
+   */
+  step(): Exit;
+
+  /**
+   * Installs the gate: entering `address` asks `handler`, stores its answer, and returns to the caller. One gate per
+   * engine; a second call replaces the handler and must name the same address.
+   * @throws {EngineError} EFAULT `address` is not mapped executable
+   */
+  setGate(address: bigint, handler: GateHandler): void;
+
+  /** Frees everything; twice is harmless. Any later call throws EngineError EINVAL. */
+  dispose(): void;
+}

@@ -1,0 +1,2 @@
+// Decodes x86_64 machine code; the only importer of iced-x86.
+export {};
