@@ -259,7 +259,9 @@ export class Machine {
       for (let ip = entry; ip !== end; ip = this.engine.readRegister('rip')) {
         if (left-- <= 0) throw budgetSpent('trace', options.budget ?? this.#budget, ip);
         yield { ip, part: this.#partAt(ip), location: this.images.locate(ip) };
-        this.#expect(this.engine.step(), 'until', 'trace', target);
+        const exit = this.engine.step();
+        // a branch ends its step elsewhere than after itself
+        if (exit.reason !== 'stopped') this.#expect(exit, 'until', 'trace', target);
       }
     } finally {
       this.#running = false;
