@@ -17,7 +17,10 @@ const CPU_COST = 15_000_000;
  * What the library's heap can give. It may grow to 2 GiB, but a failed allocation inside the emulator ends the whole
  * library with exit(1), so the adapter refuses well before.
  */
-const HEAP_LIMIT = 1_500_000_000;
+const HEAP_LIMIT = 1_600_000_000;
+
+/** A further CPU is opened only below this, so that those that are open keep room for guest memory. */
+const OPEN_LIMIT = 1_000_000_000;
 
 /** Bytes copied at once: the wrapper allocates each copy in the heap, unchecked. */
 const COPY_SIZE = 1 << 20;
@@ -40,7 +43,7 @@ export class UnicornCpu {
   constructor(library: Library) {
     this.#library = library;
     this.#registers = registerIds(library);
-    this.#take(CPU_COST, 'create');
+    this.#take(CPU_COST, 'create', OPEN_LIMIT);
     try {
       this.#unicorn = new library.Unicorn(constant(library, 'ARCH_X86'), constant(library, 'MODE_64'));
     } catch (cause) {
@@ -213,10 +216,10 @@ export class UnicornCpu {
     return hook;
   }
 
-  #take(bytes: number, operation: string): void {
+  #take(bytes: number, operation: string, limit = HEAP_LIMIT): void {
     const used = heapUse.get(this.#library) ?? 0;
-    if (used + bytes > HEAP_LIMIT) {
-      throw new EngineError('ENOMEM', `the open CPUs use ${used} of ${HEAP_LIMIT} bytes, no room for ${bytes} more`, {
+    if (used + bytes > limit) {
+      throw new EngineError('ENOMEM', `the open CPUs use ${used} of ${limit} bytes, no room for ${bytes} more`, {
         operation,
       });
     }
@@ -247,9 +250,21 @@ export class UnicornCpu {
   }
 }
 
-/** Loads the library. Apart, because it is 2.5 MB of JavaScript that only this engine needs. */
+/** Guest memory that the first machines get without growing the library's heap. */
+const RESERVE = 0x100_0000;
+
+/**
+ * Loads the library. Apart, because it is 2.5 MB of JavaScript that only this engine needs.
+ *
+ * The heap starts with room for one CPU and little guest memory; each growth copies it whole. So it is grown once here.
+ */
 export async function loadLibrary(): Promise<Library> {
-  return (await import('@specy/x86/dist/x86/deps/unicorn-x86.min.js')).uc;
+  const library = (await import('@specy/x86/dist/x86/deps/unicorn-x86.min.js')).uc;
+  if (heapUse.has(library)) return library;
+  const cpu = new UnicornCpu(library);
+  cpu.map(0n, BigInt(RESERVE), 'r');
+  cpu.close();
+  return library;
 }
 
 function constant(library: Library, name: string): number {

@@ -14,6 +14,7 @@ import {
   RFLAGS_WRITABLE,
   type RunOptions,
 } from './engine.ts';
+import type { ExecutionTable } from './judge.ts';
 import { Mappings } from './mappings.ts';
 import { loadLibrary, UnicornCpu } from './unicorn-cpu.ts';
 import { UnicornGate } from './unicorn-gate.ts';
@@ -25,10 +26,17 @@ const RFLAGS_FIXED = 2n;
 /**
  * Makes a CPU on unicorn.js. All of them live in the one heap of the library, 15 MB each, and share nothing else.
  *
- * @throws {EngineError} ENOMEM the heap holds no further CPU (about 100 at once)
+ * @param table what it executes rightly; another one is for measuring that
+ * @throws {EngineError} ENOMEM the heap holds no further CPU (66 at once)
  */
-export async function createUnicorn(): Promise<Engine> {
-  return new UnicornEngine(new UnicornCpu(await loadLibrary()));
+export async function createUnicorn(table: ExecutionTable = UNICORN_1_0_3): Promise<Engine> {
+  const cpu = new UnicornCpu(await loadLibrary());
+  try {
+    return new UnicornEngine(cpu, table);
+  } catch (error) {
+    cpu.close();
+    throw error;
+  }
 }
 
 class UnicornEngine implements Engine {
@@ -42,9 +50,9 @@ class UnicornEngine implements Engine {
   #unfinishedRep: bigint | undefined;
   #disposed = false;
 
-  constructor(cpu: UnicornCpu) {
+  constructor(cpu: UnicornCpu, table: ExecutionTable) {
     this.#cpu = cpu;
-    this.#blocks = new BlockCache(UNICORN_1_0_3, (address, size) =>
+    this.#blocks = new BlockCache(table, (address, size) =>
       cpu.read(address, this.#mappings.mappedBytes(address, size)),
     );
     spendFirstRun(cpu);
