@@ -12,11 +12,11 @@ import { GATE, RETURN_HERE, RETURN_THUNK, writeKernelText } from './ftrace/kerne
 import { RangeSet } from './ftrace/ranges.ts';
 import { SITE_SIZE } from './ftrace/site.ts';
 import type { KernelVersion, TrampolineKind } from './ftrace/trampoline.ts';
+import type { LoadedImage } from './image/image.ts';
 import { Livepatch } from './livepatch/livepatch.ts';
 import type { Argument } from './machine/arguments.ts';
 import { ARRIVING_REGISTERS, CALLEE_SAVED, prepareCall } from './machine/arguments.ts';
 import { CANARY_OFFSET, GUEST_MAP } from './machine/guest-map.ts';
-import type { LoadedImage } from './image/image.ts';
 import { Images, type LoadOptions, type Location } from './machine/images.ts';
 
 /** How a machine is made. */
@@ -358,11 +358,19 @@ export class Machine {
     }
     const { fault } = exit;
     if (fault === undefined) {
-      throw new EngineError('EIO', `${of} ended at ${at} (${exit.reason})`, { operation, engineCode: exit.reason, rip });
+      throw new EngineError('EIO', `${of} ended at ${at} (${exit.reason})`, {
+        operation,
+        engineCode: exit.reason,
+        rip,
+      });
     }
     const memory = fault.kind === 'unmapped' || fault.kind === 'protected';
     const what = memory ? `${fault.access} of ${fault.kind} ${hex(fault.address ?? 0n)}` : fault.kind;
-    throw new EngineError(memory ? 'EFAULT' : 'EIO', `${of}: ${what} at ${at}`, { operation, engineCode: fault.kind, rip });
+    throw new EngineError(memory ? 'EFAULT' : 'EIO', `${of}: ${what} at ${at}`, {
+      operation,
+      engineCode: fault.kind,
+      rip,
+    });
   }
 }
 

@@ -1,7 +1,7 @@
 // The kernel's own small routines that compiled code and trampolines need: thunks, __fentry__, and the gate's place.
 import { type Engine, GATE_SIZE } from '../engine/engine.ts';
-import { assemble, call, int3, jmp, label, lfence, mem, mov, nop, pause, REGS, ret, ud2 } from '../x86/encode.ts';
 import type { Instruction, Reg } from '../x86/encode.ts';
+import { assemble, call, int3, jmp, label, lfence, mem, mov, nop, pause, REGS, ret, ud2 } from '../x86/encode.ts';
 
 /** Name of the gate among the routines. */
 export const GATE = 'tramp64_gate';
@@ -24,12 +24,12 @@ export function writeKernelText(engine: Engine, address: bigint): ReadonlyMap<st
     ...routine(RETURN_THUNK, [ret(), int3()]),
     ...routine('__fentry__', [jmp(RETURN_THUNK)]),
     ...routine('__stack_chk_fail', [ud2()]),
-    ...THUNK_REGS.flatMap((reg) => [
-      ...routine(`__x86_indirect_thunk_${reg}`, retpoline(reg)),
-    ]),
+    ...THUNK_REGS.flatMap((reg) => [...routine(`__x86_indirect_thunk_${reg}`, retpoline(reg))]),
   ]);
   engine.write(address, bytes);
-  return new Map([...labels].filter(([name]) => !name.startsWith('.')).map(([name, offset]) => [name, address + BigInt(offset)]));
+  return new Map(
+    [...labels].filter(([name]) => !name.startsWith('.')).map(([name, offset]) => [name, address + BigInt(offset)]),
+  );
 }
 
 /** Bytes that `writeKernelText` needs at most. */
@@ -59,4 +59,3 @@ function retpoline(reg: Reg): Instruction[] {
     nop(1),
   ];
 }
-

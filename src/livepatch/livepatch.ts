@@ -1,9 +1,10 @@
 // Enabling and disabling patches: the func stacks of all functions and the ops that feed them (klp/core.c, klp/patch.c).
+
+import { hex } from '../address.ts';
 import type { Core } from '../core/core.ts';
 import { PatchError, SiteError, TrampolineError } from '../errors.ts';
 import type { Ftrace, Ops } from '../ftrace/ftrace.ts';
 import type { TrampolineKind } from '../ftrace/trampoline.ts';
-import { hex } from '../address.ts';
 import type { Func, FuncSpec, ObjectSpec, Patch, PatchSpec } from './patch.ts';
 import { findSymbol, type SymbolScope } from './symbols.ts';
 
@@ -119,7 +120,10 @@ export class Livepatch {
     return spec.objects.flatMap((object) => {
       const scope = this.#parts.object(object.name);
       if (scope === undefined) {
-        throw fail('ENOTSUPP', `object '${object.name ?? 'vmlinux'}' is not loaded; patching it later is not modelled yet`);
+        throw fail(
+          'ENOTSUPP',
+          `object '${object.name ?? 'vmlinux'}' is not loaded; patching it later is not modelled yet`,
+        );
       }
       return object.funcs.map((func) => {
         // the name of the func's sysfs directory, which cannot exist twice (L24)
@@ -198,11 +202,15 @@ export class Livepatch {
   #registerError(func: ResolvedFunc, cause: unknown): unknown {
     if (!(cause instanceof TrampolineError)) return cause;
     if (cause instanceof SiteError && cause.code === 'ERANGE') return cause;
-    return new PatchError(cause.code, `failed to register ftrace handler for function '${func.oldName}' at ${hex(func.site)}`, {
-      operation: 'enable',
-      patch: func.patch,
-      func: func.oldName,
-      cause,
-    });
+    return new PatchError(
+      cause.code,
+      `failed to register ftrace handler for function '${func.oldName}' at ${hex(func.site)}`,
+      {
+        operation: 'enable',
+        patch: func.patch,
+        func: func.oldName,
+        cause,
+      },
+    );
   }
 }

@@ -41,14 +41,14 @@ export function prepareCall(engine: Engine, args: readonly Argument[], returnTo:
   const onStack = values.slice(ARGUMENT_REGISTERS.length);
   const top = GUEST_MAP.stack.base + GUEST_MAP.stack.size - 0x100n;
   // rsp + 8 is a multiple of 16 at the entry (System V ABI 3.2.2)
-  const rsp = (top - BigInt(8 * onStack.length)) / 16n * 16n - 8n;
+  const rsp = ((top - BigInt(8 * onStack.length)) / 16n) * 16n - 8n;
   if (rsp < GUEST_MAP.stack.base + GUEST_MAP.stack.size / 2n) throw tooLarge('stack');
   const slots = new DataView(new ArrayBuffer(8 * (1 + onStack.length)));
   slots.setBigUint64(0, returnTo, true);
   onStack.forEach((value, i) => slots.setBigUint64(8 * (i + 1), value, true));
   engine.write(rsp, new Uint8Array(slots.buffer));
   const registers = new Map<RegisterName, bigint>();
-  GENERAL_REGISTERS.forEach((name, i) => registers.set(name, sentinel(i)));
+  for (const [i, name] of GENERAL_REGISTERS.entries()) registers.set(name, sentinel(i));
   registers.set('rsp', rsp);
   registers.set('rax', 0n); // al: no vector registers hold variable arguments (System V ABI 3.5.7)
   ARGUMENT_REGISTERS.forEach((name, i) => {
@@ -65,7 +65,10 @@ function sentinel(index: number): bigint {
   return wrap(0x5a00_c3c3_1100_0011n + BigInt(index + 1) * 0x0001_0101_0101_0100n);
 }
 
-function placeBuffers(engine: Engine, args: readonly Argument[]): { values: bigint[]; buffers: (bigint | undefined)[] } {
+function placeBuffers(
+  engine: Engine,
+  args: readonly Argument[],
+): { values: bigint[]; buffers: (bigint | undefined)[] } {
   let next: bigint = GUEST_MAP.data.base;
   const limit = GUEST_MAP.data.base + GUEST_MAP.data.size;
   const buffers: (bigint | undefined)[] = [];

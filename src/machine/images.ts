@@ -120,8 +120,7 @@ export class Images {
 
   /** The symbols livepatch looks functions up in: vmlinux for null, else the module of that name (L21). */
   object(name: string | null): SymbolScope | undefined {
-    const image =
-      name === null ? this.all.find((one) => this.kindOf(one) === 'vmlinux') : this.#images.get(name);
+    const image = name === null ? this.all.find((one) => this.kindOf(one) === 'vmlinux') : this.#images.get(name);
     if (image === undefined || (name !== null && this.kindOf(image) !== 'module')) return undefined;
     return { name, symbols: image.symbols };
   }
@@ -184,4 +183,3 @@ function symbolIn(image: LoadedImage | undefined, name: string): bigint | undefi
   if (image === undefined) return undefined;
   return image.functionNamed(name)?.address ?? image.symbols.find((one) => one.title === name)?.address;
 }
-
