@@ -40,7 +40,7 @@ export async function judgeHook(question: HookQuestion, engines?: EngineMaker): 
   if (bitness === 64 && hasNarrowBranch(bytes, address, question.patchLength)) models.push({ bitness, amd: true });
   let judgement: Judgement | undefined;
   for (const mode of models) {
-    const stream = streamOf(question, mode);
+    const stream = strict(streamOf(question, mode));
     const run =
       engines !== undefined && bitness === 64 && mode.amd !== true && stream.rule !== 'C4'
         ? await execute(question, stream, engines)
@@ -58,6 +58,13 @@ export async function judgeHook(question: HookQuestion, engines?: EngineMaker): 
   const base = judgement ?? { verdict: 'not-judged', reason: 'nothing to judge', findings: [] };
   if (neighbour === undefined) return base;
   return { verdict: 'broken', reason: neighbour.message, findings: [...findings, ...base.findings] };
+}
+
+/** A register that the caller or the rest of the function may still want is no scratch: only runs can clear it. */
+function strict(stream: StreamAnswer): StreamAnswer {
+  if (stream.answer !== 'same' || stream.spoiled.length === 0) return stream;
+  const why = `the trampoline spoils ${stream.spoiled.join(', ').toLowerCase()}`;
+  return { ...stream, answer: 'unknown', rule: 'C17', why };
 }
 
 function streamOf(question: HookQuestion, mode: DecodeMode): StreamAnswer {
