@@ -28,7 +28,9 @@ export interface CheckDocument {
     readonly disagree: number;
     readonly notJudged: number;
     readonly broken: number;
-    readonly byKind: Readonly<Record<string, { readonly cases: number; readonly agree: number; readonly notJudged: number }>>;
+    readonly byKind: Readonly<
+      Record<string, { readonly cases: number; readonly agree: number; readonly notJudged: number }>
+    >;
   };
 }
 
@@ -187,9 +189,11 @@ async function judge(
       engines,
     );
   }
-  if (!isSiteKind(kind)) return { verdict: 'not-judged', reason: `the kind "${kind.slice(0, 40)}" is not known`, findings: [] };
+  if (!isSiteKind(kind))
+    return { verdict: 'not-judged', reason: `the kind "${kind.slice(0, 40)}" is not known`, findings: [] };
   const offset = countOf(asked.entryOffset ?? asked.siteOffset, 'expected.entryOffset');
-  const target = typeof asked.target === 'string' && asked.target.startsWith('0x') ? addressOf(asked.target, 'target') : undefined;
+  const target =
+    typeof asked.target === 'string' && asked.target.startsWith('0x') ? addressOf(asked.target, 'target') : undefined;
   const site = judgeSite(kind, {
     bytes,
     address: raw.address === null || raw.address === undefined ? 0x401000n : addressOf(raw.address, 'address'),

@@ -2,8 +2,8 @@
 import type { ExecutionAnswer } from './execute.ts';
 import { type Finding, finding, type Judgement } from './finding.ts';
 import type { RuleNumber } from './rules.ts';
-import type { Segment } from './space.ts';
 import type { StreamAnswer } from './same-stream.ts';
+import type { Segment } from './space.ts';
 
 /** Where offsets count from, and what a replay needs. */
 export interface Scene {
@@ -27,7 +27,11 @@ export function decide(stream: StreamAnswer, run: ExecutionAnswer | undefined, s
   }
   if (stream.answer === 'different') {
     if (run?.answer === 'same' && run.untaken.length === 0 && stream.rule !== 'C4') {
-      return { verdict: 'equivalent', reason: `${run.why}; not instruction by instruction: ${stream.why}`, findings: notes };
+      return {
+        verdict: 'equivalent',
+        reason: `${run.why}; not instruction by instruction: ${stream.why}`,
+        findings: notes,
+      };
     }
     const error = finding(ruleNumber(stream.rule) ?? 'C9', 'error', stream.why, { at, base, code, entry });
     return { verdict: 'broken', reason: stream.why, findings: [error, ...notes] };
@@ -41,7 +45,8 @@ export function decide(stream: StreamAnswer, run: ExecutionAnswer | undefined, s
   if (run?.answer === 'same' && run.untaken.length === 0) {
     return { verdict: 'equivalent', reason: run.why, findings: notes };
   }
-  const untaken = run?.answer === 'same' ? 'no state took every branch of the original' : (run?.why ?? 'no engine runs it');
+  const untaken =
+    run?.answer === 'same' ? 'no state took every branch of the original' : (run?.why ?? 'no engine runs it');
   const where = at === undefined ? '' : ` at "${at.mnemonic}"`;
   return { verdict: 'not-judged', reason: `${stream.why}${where}; ${untaken}`, findings: notes };
 }

@@ -1,8 +1,9 @@
 // Equivalence by execution: runs both sides from many states on a CPU and names the first difference.
 import { hex } from '../address.ts';
 import type { Engine } from '../engine/engine.ts';
+import { reachable } from './reach.ts';
 import type { CodeSpace, Segment } from './space.ts';
-import { type Outcome, RETURN_ADDRESS, type State, STACK, stateAt, World } from './world.ts';
+import { type Outcome, pointer, RETURN_ADDRESS, STACK, type State, stateAt, World } from './world.ts';
 
 /** Both sides of a comparison, as memory images. */
 export interface ExecutionQuestion {
@@ -16,6 +17,9 @@ export interface ExecutionQuestion {
   readonly seed: number;
 }
 
+/** One engine for each side. */
+export type EnginePair = readonly [Engine, Engine];
+
 /** What the runs showed. */
 export interface ExecutionAnswer {
   readonly answer: 'same' | 'different' | 'unknown';
@@ -28,23 +32,51 @@ export interface ExecutionAnswer {
 
 const FEWEST_STATES = 24;
 const MOST_STATES = 240;
+/** A function that no side knows. */
+const OUTSIDE = 0x5555_0000n;
 const STATUS_FLAGS = 0xcd5n;
 
 /**
  * Runs both sides from at least 24 states, and goes on up to 240 while a branch of the original has not been taken.
  *
- * @param engines one fresh engine for each side
+ * @param engines one engine for each side, with nothing mapped; they are left so
  */
-export function executeBoth(question: ExecutionQuestion, engines: readonly [Engine, Engine]): ExecutionAnswer {
-  const original = new World(engines[0], question.original.code, question.seed);
-  const moved = new World(engines[1], question.moved.code, question.seed);
+export function executeBoth(question: ExecutionQuestion, engines: EnginePair): ExecutionAnswer {
+  const pointers = pointersOf(question);
+  const original = new World(engines[0], [...question.original.code, ...pointers], question.seed);
+  try {
+    const moved = new World(engines[1], [...question.moved.code, ...pointers], question.seed);
+    try {
+      return compare(question, original, moved);
+    } finally {
+      moved.close();
+    }
+  } finally {
+    original.close();
+  }
+}
+
+/** Where the original jumps or calls through a pointer in memory, a pointer must stand there. */
+function pointersOf(question: ExecutionQuestion): Segment[] {
+  const found: Segment[] = [];
+  for (const facts of reachable(question.space, question.original.entry).values()) {
+    const address = facts.memory?.address;
+    if (address === undefined || (facts.kind !== 'indirect-call' && facts.kind !== 'indirect-jump')) continue;
+    if (question.space.at(address) === undefined) found.push({ address, bytes: pointer(OUTSIDE) });
+  }
+  return found;
+}
+
+function compare(question: ExecutionQuestion, original: World, moved: World): ExecutionAnswer {
   const wanted = branchTargets(question);
   let compared = 0;
   let refused = '';
   let states = 0;
   for (; states < MOST_STATES && (states < FEWEST_STATES || wanted.size > 0); states++) {
     const state = stateAt(states, question.seed);
-    const a = original.run(question.original.entry, question.original.end ?? RETURN_ADDRESS, state, (ip) => outside(question.original.code, ip));
+    const a = original.run(question.original.entry, question.original.end ?? RETURN_ADDRESS, state, (ip) =>
+      outside(question.original.code, ip),
+    );
     for (const block of a.blocks) wanted.delete(block);
     wanted.delete(a.exit.rip);
     if (a.exit.reason === 'not-judged') return unknown(a.exit.why ?? 'the engine does not judge it', states, wanted);
@@ -56,7 +88,12 @@ export function executeBoth(question: ExecutionQuestion, engines: readonly [Engi
       refused ||= 'the original does not end';
       continue;
     }
-    const b = moved.run(question.moved.entry, question.moved.end ?? RETURN_ADDRESS, state, (ip) => outside(question.moved.code, ip) || isForbidden(question, ip));
+    const b = moved.run(
+      question.moved.entry,
+      question.moved.end ?? RETURN_ADDRESS,
+      state,
+      (ip) => outside(question.moved.code, ip) || isForbidden(question, ip),
+    );
     if (b.exit.reason === 'not-judged') {
       // the moved code ran what the original does not hold: no proof, but other states may still show a difference
       refused = b.exit.why ?? 'the engine does not judge the moved code';
@@ -122,13 +159,14 @@ function firstDifference(question: ExecutionQuestion, a: Outcome, b: Outcome): s
   for (const [i, bytes] of a.xmm.entries()) {
     if (bytes.some((byte, j) => byte !== b.xmm[i]?.[j])) return `xmm${i} differs`;
   }
-  return memoryDifference(a, b);
+  return memoryDifference(a, b, returnSlot(question, a, b));
 }
 
 function place(outcome: Outcome, end: bigint | undefined): string {
   if (outcome.exit.rip === end) return 'its end';
   const fault = outcome.exit.fault;
-  if (outcome.exit.reason === 'fault' && fault !== undefined && fault.access !== 'fetch') return `a ${fault.kind} fault`;
+  if (outcome.exit.reason === 'fault' && fault !== undefined && fault.access !== 'fetch')
+    return `a ${fault.kind} fault`;
   return hex(outcome.exit.rip);
 }
 
@@ -136,13 +174,37 @@ function samePlace(question: ExecutionQuestion, a: Outcome, b: Outcome): boolean
   return a.exit.rip === question.original.end && b.exit.rip === question.original.end;
 }
 
+/**
+ * Where both sides have called the same outside function, their return addresses lie at rsp: one in each one's own code
+ * (C16). Undefined where that is not so.
+ */
+function returnSlot(question: ExecutionQuestion, a: Outcome, b: Outcome): bigint | undefined {
+  const rsp = a.registers.rsp ?? STACK;
+  const within = (code: readonly Segment[], value: bigint | undefined): boolean =>
+    value !== undefined && code.some((s) => value > s.address && value <= s.address + BigInt(s.bytes.length));
+  const both = within(question.original.code, word(a, rsp)) && within(question.moved.code, word(b, rsp));
+  return both && a.exit.rip !== RETURN_ADDRESS && outside(question.original.code, a.exit.rip) ? rsp : undefined;
+}
+
+function word(outcome: Outcome, address: bigint): bigint | undefined {
+  let value = 0n;
+  for (let i = 7n; i >= 0n; i--) {
+    const byte = outcome.written.get(address + i);
+    if (byte === undefined) return undefined;
+    value = (value << 8n) | BigInt(byte);
+  }
+  return value;
+}
+
 /** Compares what was written; what lies below the final stack pointer is scratch, unless the original wrote there. */
-function memoryDifference(a: Outcome, b: Outcome): string | undefined {
+function memoryDifference(a: Outcome, b: Outcome, slot: bigint | undefined): string | undefined {
   const rsp = a.registers.rsp ?? STACK;
   for (const [address, value] of a.written) {
     const got = b.written.get(address);
+    if (slot !== undefined && address >= slot && address < slot + 8n) continue;
     if (address < rsp && address >= rsp - 0x1000n) continue;
-    if (got !== value) return `[${hex(address)}] is ${got === undefined ? 'not written' : hex(got)} instead of ${hex(value)}`;
+    if (got !== value)
+      return `[${hex(address)}] is ${got === undefined ? 'not written' : hex(got)} instead of ${hex(value)}`;
   }
   for (const [address, value] of b.written) {
     if (a.written.has(address)) continue;

@@ -24,7 +24,10 @@ export interface Finding {
   readonly message: string;
   /** Registers before, where a state shows it. */
   readonly state?: Readonly<Record<string, string>>;
-  readonly replay?: { readonly entry: string; readonly memory: readonly { readonly address: string; readonly bytes: string }[] };
+  readonly replay?: {
+    readonly entry: string;
+    readonly memory: readonly { readonly address: string; readonly bytes: string }[];
+  };
 }
 
 /** A judge's answer. */
@@ -39,7 +42,13 @@ export function finding(
   number: RuleNumber,
   level: Finding['level'],
   message: string,
-  where: { at?: Facts | undefined; base?: bigint; state?: State | undefined; entry?: bigint; code?: readonly Segment[] } = {},
+  where: {
+    at?: Facts | undefined;
+    base?: bigint;
+    state?: State | undefined;
+    entry?: bigint;
+    code?: readonly Segment[];
+  } = {},
 ): Finding {
   const rule: Rule = ruleOf(number);
   const { at, base, state, entry, code } = where;

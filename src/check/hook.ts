@@ -1,10 +1,9 @@
 // Judges an inline hook: does the trampoline, with the rest of the function, do what the function did?
 import { rel32 } from '../address.ts';
-import type { Engine } from '../engine/engine.ts';
 import type { DecodeMode, Facts } from '../x86/operands.ts';
-import { type ExecutionAnswer, executeBoth } from './execute.ts';
-import { type Finding, finding, type Judgement } from './finding.ts';
 import { decide } from './decide.ts';
+import { type EnginePair, type ExecutionAnswer, executeBoth } from './execute.ts';
+import { type Finding, finding, type Judgement } from './finding.ts';
 import { functionEnd, isFiller } from './reach.ts';
 import { type StreamAnswer, sameStream } from './same-stream.ts';
 import { CodeSpace, type Segment } from './space.ts';
@@ -18,8 +17,8 @@ export interface HookQuestion {
   readonly bitness?: 32 | 64;
 }
 
-/** Makes an engine; each judgement disposes of the ones it asked for. */
-export type EngineMaker = () => Promise<Engine>;
+/** Gives two engines with nothing mapped, made when the first judgement needs them; the caller disposes of them. */
+export type EngineMaker = () => Promise<EnginePair>;
 
 const PADDING_SHOWN = 32;
 const SEED = 0x74726d70;
@@ -45,7 +44,11 @@ export async function judgeHook(question: HookQuestion, engines?: EngineMaker): 
       engines !== undefined && bitness === 64 && mode.amd !== true && stream.rule !== 'C4'
         ? await execute(question, stream, engines)
         : undefined;
-    const next = decide(stream, run, { base: address, code: patchedCode(question), entry: question.trampoline.address });
+    const next = decide(stream, run, {
+      base: address,
+      code: patchedCode(question),
+      entry: question.trampoline.address,
+    });
     if (judgement === undefined || next.verdict === 'broken' || judgement.verdict === 'equivalent') judgement = next;
     if (next.verdict === 'broken') {
       if (mode.amd === true) {
@@ -112,27 +115,18 @@ function patchedCode(question: HookQuestion): Segment[] {
 }
 
 async function execute(question: HookQuestion, stream: StreamAnswer, engines: EngineMaker): Promise<ExecutionAnswer> {
-  const made: Engine[] = [];
-  try {
-    const a = await engines();
-    made.push(a);
-    const b = await engines();
-    made.push(b);
-    const { address, bytes } = question.function;
-    return executeBoth(
-      {
-        original: { code: [surrounded(question)], entry: address },
-        moved: { code: patchedCode(question), entry: question.trampoline.address },
-        forbidden: { address, length: question.patchLength },
-        ignore: new Set(),
-        space: new CodeSpace([{ address, bytes }], { bitness: 64 }),
-        seed: SEED + stream.why.length,
-      },
-      [a, b],
-    );
-  } finally {
-    for (const engine of made) engine.dispose();
-  }
+  const { address, bytes } = question.function;
+  return executeBoth(
+    {
+      original: { code: [surrounded(question)], entry: address },
+      moved: { code: patchedCode(question), entry: question.trampoline.address },
+      forbidden: { address, length: question.patchLength },
+      ignore: new Set(),
+      space: new CodeSpace([{ address, bytes }], { bitness: 64 }),
+      seed: SEED + stream.why.length,
+    },
+    await engines(),
+  );
 }
 
 /**
@@ -148,7 +142,8 @@ function overwrittenNeighbour(question: HookQuestion, mode: DecodeMode): Finding
   if (size >= question.patchLength) return undefined;
   const rest = bytes.subarray(size, question.patchLength);
   if (rest.length === 0 || isFiller(rest, mode)) return undefined;
-  const above = size >= 2 && isFiller(new Uint8Array(5).fill(padding), mode) && !holdsNeighbour(question, end.last, mode);
+  const above =
+    size >= 2 && isFiller(new Uint8Array(5).fill(padding), mode) && !holdsNeighbour(question, end.last, mode);
   if (above) return undefined;
   const message = `the patch needs ${question.patchLength} bytes, the function has ${size}: the neighbour is overwritten`;
   return finding('C3', 'error', message, { at: end.last, base: address });
@@ -164,7 +159,8 @@ function holdsNeighbour(question: HookQuestion, last: Facts | undefined, mode: D
     const facts = moved.at(ip);
     if (facts === undefined) return false;
     ip += BigInt(facts.length);
-    if (facts.key === last.key && facts.kind === last.kind) return moved.at(ip)?.key === next?.key && next !== undefined;
+    if (facts.key === last.key && facts.kind === last.kind)
+      return moved.at(ip)?.key === next?.key && next !== undefined;
   }
   return false;
 }

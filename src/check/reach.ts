@@ -15,7 +15,8 @@ export function reachable(space: CodeSpace, entry: bigint): ReadonlyMap<bigint, 
     if (facts.kind === 'invalid') continue;
     if (facts.target !== undefined && facts.kind !== 'call') todo.push(facts.target);
     // a call into the function's own bytes is a thunk, and part of it
-    if (facts.target !== undefined && facts.kind === 'call' && space.at(facts.target) !== undefined) todo.push(facts.target);
+    if (facts.target !== undefined && facts.kind === 'call' && space.at(facts.target) !== undefined)
+      todo.push(facts.target);
     if (!endsPath(facts)) todo.push(BigInt.asUintN(64, ip + BigInt(facts.length)));
   }
   return found;

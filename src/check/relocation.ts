@@ -1,6 +1,5 @@
 // Judges a block of code that was moved to another address: does it do the same work there?
 import { hex, rel32 } from '../address.ts';
-import type { Engine } from '../engine/engine.ts';
 import { type DecodeMode, factsOf } from '../x86/operands.ts';
 import { decide } from './decide.ts';
 import { type ExecutionAnswer, executeBoth } from './execute.ts';
@@ -67,30 +66,21 @@ async function execute(
 ): Promise<ExecutionAnswer | undefined> {
   const { address, bytes, newAddress } = question;
   if (overlap(address, bytes.length + 16, newAddress, output.length + 16)) return undefined;
-  const made: Engine[] = [];
-  try {
-    const a = await engines();
-    made.push(a);
-    const b = await engines();
-    made.push(b);
-    const original: Segment = { address, bytes };
-    return executeBoth(
-      {
-        original: { code: [original], entry: address, end: address + BigInt(bytes.length) },
-        moved: {
-          code: [{ address: newAddress, bytes: output }],
-          entry: newAddress,
-          end: newAddress + BigInt(output.length),
-        },
-        ignore: new Set(stream.spoiled),
-        space: new CodeSpace([original], { bitness: 64 }),
-        seed: SEED,
+  const original: Segment = { address, bytes };
+  return executeBoth(
+    {
+      original: { code: [original], entry: address, end: address + BigInt(bytes.length) },
+      moved: {
+        code: [{ address: newAddress, bytes: output }],
+        entry: newAddress,
+        end: newAddress + BigInt(output.length),
       },
-      [a, b],
-    );
-  } finally {
-    for (const engine of made) engine.dispose();
-  }
+      ignore: new Set(stream.spoiled),
+      space: new CodeSpace([original], { bitness: 64 }),
+      seed: SEED,
+    },
+    await engines(),
+  );
 }
 
 function overlap(a: bigint, sizeA: number, b: bigint, sizeB: number): boolean {

@@ -75,7 +75,13 @@ const ROWS: readonly (readonly [number, string, Severity, string, string])[] = [
   [49, 'the text is what was analysed', 'C', 'ftrace, Ksplice', 'site'],
   [50, 'masking and privileged instructions', 'C', 'kprobes', 'site'],
   [51, 'unpatching restores the bytes', 'C', 'XRay, frida', `${NO_MODEL}needs the bytes after unpatching`],
-  [52, 'a copy is byte-exact where that is promised', 'I', 'iced', `${NO_MODEL}a re-encoding that does the same is accepted`],
+  [
+    52,
+    'a copy is byte-exact where that is promised',
+    'I',
+    'iced',
+    `${NO_MODEL}a re-encoding that does the same is accepted`,
+  ],
   [53, 'a refusal names reason and place', 'I', 'funchook', 'all: reason and finding of a refusal'],
 ];
 

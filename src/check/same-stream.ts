@@ -93,6 +93,9 @@ class Walk {
   readonly #places = new Map<bigint, bigint>();
   readonly #references: { a: bigint; b: bigint; at: Facts }[] = [];
   readonly #spoiled = new Set<string>();
+  /** Where the moved code ends before its end, and where its table of pointers starts. */
+  readonly #ends: bigint[] = [];
+  #pool: bigint | undefined;
   readonly #notes: { rule: string; text: string; at: bigint }[] = [];
   #indirect = false;
 
@@ -109,6 +112,16 @@ class Walk {
     for (let next = this.#todo.pop(); next !== undefined; next = this.#todo.pop()) {
       if (this.#seen.size > MAX_PAIRS) throw new Parted('unknown', `more than ${MAX_PAIRS} places to compare`);
       this.#step(next.a, next.b, next.constants);
+    }
+    for (const end of this.#ends) {
+      if (this.#pool === undefined || end > this.#pool || this.#pool - end >= 8n) {
+        throw new Parted(
+          'different',
+          `goes on at ${hex(end)} where the original has ended`,
+          'C9',
+          this.#q.moved.at(end),
+        );
+      }
     }
     for (const { a, b, at } of this.#references) {
       // code of the block that is read as data moves with the block
@@ -141,10 +154,13 @@ class Walk {
       const left = this.#q.original.at(a);
       const right = this.#q.moved.at(b);
       if (this.#exits(a, b, left, right, constants)) return;
-      if (left === undefined || right === undefined) {
+      // nothing is known of the original any more: all that may still come is a jump through a constant
+      const leaving = left === undefined && right?.constant !== undefined;
+      if (!leaving && a === this.#q.fromEnd && this.#endsAt(b)) return;
+      if (right === undefined || (left === undefined && !leaving)) {
         throw new Parted('different', `goes to ${hex(b)} where the original goes to ${hex(a)}`, 'C9', left ?? right);
       }
-      if (this.#match(left, right, constants)) return;
+      if (left !== undefined && this.#match(left, right, constants)) return;
       const skipped = this.#skip(a, right, constants);
       if (skipped === undefined) throw this.#mismatch(left, right);
       constants = skipped;
@@ -174,7 +190,16 @@ class Walk {
   #constantTarget(facts: Facts, constants: Constants): bigint | undefined {
     if (facts.memory === undefined) return constants.get([...facts.reads][0] ?? '');
     if (facts.memory.address === undefined || this.#inOriginal(facts.memory.address)) return undefined;
-    return this.#q.moved.pointer(facts.memory.address);
+    const pool = facts.memory.address;
+    if (this.#pool === undefined || pool < this.#pool) this.#pool = pool;
+    return this.#q.moved.pointer(pool);
+  }
+
+  /** The original ran off its end; so may the moved code, right before the pointers that it jumps through. */
+  #endsAt(b: bigint): boolean {
+    if (b < this.#q.to || b >= this.#q.toEnd) return false;
+    this.#ends.push(b);
+    return true;
   }
 
   #inOriginal(address: bigint): boolean {
@@ -245,7 +270,8 @@ class Walk {
       }
       this.#references.push({ a, b, at: left });
     }
-    if (this.#inPatch(a)) throw new Parted('unknown', `takes the address of the overwritten bytes, ${hex(a)}`, 'C11', left);
+    if (this.#inPatch(a))
+      throw new Parted('unknown', `takes the address of the overwritten bytes, ${hex(a)}`, 'C11', left);
     this.#advance(left, right, constants);
     return true;
   }
@@ -269,7 +295,12 @@ class Walk {
     const register = [...first.writes].find((name) => !name.endsWith('SP'));
     if (register !== right.constant.register) return false;
     if (right.constant.value !== after) {
-      throw new Parted('different', `loads ${hex(right.constant.value)}, not the return address ${hex(after)}`, 'C16', left);
+      throw new Parted(
+        'different',
+        `loads ${hex(right.constant.value)}, not the return address ${hex(after)}`,
+        'C16',
+        left,
+      );
     }
     const rest = pop ? first.ip + BigInt(first.length) : after;
     this.#pair(rest, right.ip + BigInt(right.length), constants);
@@ -329,13 +360,19 @@ class Walk {
 
   #readsOnly(left: Facts, constants: Constants): void {
     for (const name of constants.keys()) {
-      if (left.reads.has(name)) throw new Parted('different', `reads ${name.toLowerCase()}, which is spoiled`, 'C17', left);
+      if (left.reads.has(name))
+        throw new Parted('different', `reads ${name.toLowerCase()}, which is spoiled`, 'C17', left);
     }
   }
 
   #advance(left: Facts, right: Facts, constants: Constants): void {
     if (left.kind === 'indirect-jump' || left.kind === 'indirect-call') this.#indirect = true;
-    if (left.kind === 'indirect-jump' || left.kind === 'return' || left.kind === 'exception' || left.kind === 'invalid') {
+    if (
+      left.kind === 'indirect-jump' ||
+      left.kind === 'return' ||
+      left.kind === 'exception' ||
+      left.kind === 'invalid'
+    ) {
       for (const name of constants.keys()) this.#spoiled.add(name);
       return;
     }
@@ -352,7 +389,9 @@ class Walk {
     return right.bytes.every((byte, i) => byte === inserted.bytes[i]) ? constants : undefined;
   }
 
-  #mismatch(left: Facts, right: Facts): Parted {
+  #mismatch(left: Facts | undefined, right: Facts): Parted {
+    if (left === undefined)
+      return new Parted('unknown', `"${right.mnemonic}" stands where the original has ended`, undefined, right);
     const relative = left.kind === 'conditional' && right.kind !== 'conditional';
     const rule = left.code === right.code ? 'C9' : relative ? 'C13' : undefined;
     return new Parted('unknown', `"${right.mnemonic}" stands where the original has "${left.mnemonic}"`, rule, left);

@@ -108,7 +108,11 @@ const staticCall: Judge = ({ bytes, tail }) => {
   const whole = bytes.length >= 5;
   const valid = whole && (tail === undefined ? asTail || asCall : tail ? asTail : asCall);
   if (valid) return answer('valid', 'a form that a static call writes');
-  return answer('invalid', `these bytes are no ${tail === true ? 'tail call' : 'call'} that a static call writes`, 'C49');
+  return answer(
+    'invalid',
+    `these bytes are no ${tail === true ? 'tail call' : 'call'} that a static call writes`,
+    'C49',
+  );
 };
 
 /** ftrace_verify_code: the 5 bytes must be exactly what ftrace expects (F6, F11, F13, C49). */
@@ -141,7 +145,8 @@ const kprobeOptimize: Judge = (question, mode) => {
   const probe = address + BigInt(offset);
   if (bytes.length - offset < 5) return no('EILSEQ', 'less than 5 bytes to the end of the function', 'C3');
   const all = factsOf(bytes, address, mode);
-  if (!all.some((facts) => facts.ip === probe)) return no('EILSEQ', 'the probe is not on an instruction boundary', 'C2');
+  if (!all.some((facts) => facts.ip === probe))
+    return no('EILSEQ', 'the probe is not on an instruction boundary', 'C2');
   for (const facts of all) {
     if (facts.kind === 'invalid') return no('EILSEQ', `the byte at ${hex(facts.ip)} does not decode`, 'C1');
     if (facts.mnemonic === 'int3' && facts.ip >= probe && facts.ip < probe + 5n) {
@@ -193,14 +198,20 @@ const uprobeSite: Judge = (question, mode) => {
   if (bad !== undefined) return no(`prefix ${hex(bad)} is refused`);
   const [one = 0, two = 0] = opcode;
   const table = question.bitness === 64 ? UPROBE_64 : UPROBE_32;
-  if (!vex && !table.has(one) && !(opcode.length === 2 && UPROBE_0F.has(two))) return no(`"${facts.mnemonic}" is refused`);
+  if (!vex && !table.has(one) && !(opcode.length === 2 && UPROBE_0F.has(two)))
+    return no(`"${facts.mnemonic}" is refused`);
   if (vex) return no('VEX and EVEX are not in the table of good instructions');
   const branch = [0xe8, 0xe9, 0xeb].includes(one) || one >> 4 === 7 || (one === 0x0f && two >> 4 === 8);
   if (branch && prefixes.includes(0x66)) return no('a 66 prefix changes the length of the branch', 'ENOSYS');
   if (branch || isOneNop(facts) || (one >= 0x50 && one <= 0x57 && prefixes.length === 0)) {
     return answer('accepted', 'emulated', undefined, { method: 'emulate' });
   }
-  if (question.bitness !== 64 || facts.memory?.base !== '' || facts.memory.address === undefined || (modrm & 0xc7) !== 5) {
+  if (
+    question.bitness !== 64 ||
+    facts.memory?.base !== '' ||
+    facts.memory.address === undefined ||
+    (modrm & 0xc7) !== 5
+  ) {
     return answer('accepted', 'executed out of line', undefined, { method: 'xol' });
   }
   const scratch = scratchFor(facts, modrm, rex);
@@ -276,7 +287,13 @@ const patchableEntry: Judge = ({ bytes, offset = 14, target }) => {
   output.set([0xeb, 256 - (at + 2 - (offset - 14))], at); // jmp rel8, back to the jump above
   const findings: Finding[] = [];
   if (entry.startsWith('eb') && !earlier && !entry.startsWith('ebf0') && !entry.startsWith('ebec')) {
-    findings.push(finding('C49', 'warning', 'the function may begin with a short jump of its own: it is taken for an earlier patch'));
+    findings.push(
+      finding(
+        'C49',
+        'warning',
+        'the function may begin with a short jump of its own: it is taken for an earlier patch',
+      ),
+    );
   }
   return { outcome: 'patched', reason: 'the entry can be patched', findings, details: { output: hexBytes(output) } };
 };
@@ -289,7 +306,8 @@ const filler: Judge = ({ bytes }) => {
 
 const endOfFunction: Judge = (question, mode) => {
   const facts = first(question, mode);
-  const ends = facts.kind === 'jump' || facts.kind === 'indirect-jump' || facts.kind === 'return' || facts.mnemonic === 'ud2';
+  const ends =
+    facts.kind === 'jump' || facts.kind === 'indirect-jump' || facts.kind === 'return' || facts.mnemonic === 'ud2';
   if (ends) return answer('ends-function', `nothing follows "${facts.mnemonic}"`);
   return answer('does-not-end-function', `control may go on after "${facts.mnemonic}"`);
 };
@@ -303,7 +321,10 @@ const blockBoundary: Judge = (question, mode) => {
   const facts = first(question, mode);
   const ends = facts.kind === 'jump' || facts.kind === 'indirect-jump' || facts.kind === 'return';
   const block = ends || facts.kind === 'call' || facts.kind === 'indirect-call' || facts.kind === 'conditional';
-  return answer('classified', `"${facts.mnemonic}"`, undefined, { endOfBlockAfterFirst: block, endOfInputAfterFirst: ends });
+  return answer('classified', `"${facts.mnemonic}"`, undefined, {
+    endOfBlockAfterFirst: block,
+    endOfInputAfterFirst: ends,
+  });
 };
 
 /** May the function's first bytes be moved out of the way by a tool that copies conservatively? */
@@ -324,7 +345,10 @@ const hook: Judge = (question, mode) => {
     if (facts.target !== undefined && facts.kind !== 'call' && near > 0 && near < patchLength) {
       return answer('refused', `the branch at +${displaced} leads to +${near}, inside the displaced bytes`, 'C14');
     }
-    if (facts.kind === 'call') warnings.push(finding('C16', 'warning', 'a call is displaced: its return address changes', { at: facts, base: entry }));
+    if (facts.kind === 'call')
+      warnings.push(
+        finding('C16', 'warning', 'a call is displaced: its return address changes', { at: facts, base: entry }),
+      );
     const data = facts.memory?.address;
     if (data !== undefined && data >= entry && data < entry + BigInt(patchLength)) {
       warnings.push(finding('C11', 'warning', 'reads the bytes that the patch overwrites', { at: facts, base: entry }));
@@ -336,7 +360,8 @@ const hook: Judge = (question, mode) => {
   }
   if (displaced < patchLength) {
     const rest = bytes.subarray(offset + displaced, offset + patchLength);
-    const room = offset >= patchLength && isFiller(bytes.subarray(offset - patchLength, offset), mode) && displaced >= 2;
+    const room =
+      offset >= patchLength && isFiller(bytes.subarray(offset - patchLength, offset), mode) && displaced >= 2;
     if (!room && !(rest.length === patchLength - displaced && isFiller(rest, mode))) {
       return answer('refused', `the function has ${displaced} bytes, the patch takes ${patchLength}`, 'C3');
     }
@@ -345,16 +370,21 @@ const hook: Judge = (question, mode) => {
     if (facts.target === undefined || facts.kind === 'call') continue;
     const into = Number(BigInt.asIntN(64, facts.target - entry));
     if (facts.ip < reach && into !== 0) continue;
-    if (into >= 0 && into < patchLength) return answer('refused', `a branch leads to +${into}, into the patched bytes`, 'C4');
+    if (into >= 0 && into < patchLength)
+      return answer('refused', `a branch leads to +${into}, into the patched bytes`, 'C4');
   }
-  if (all.some((facts) => facts.kind === 'indirect-jump' && facts.memory?.index !== 'None' && facts.memory !== undefined)) {
+  if (
+    all.some((facts) => facts.kind === 'indirect-jump' && facts.memory?.index !== 'None' && facts.memory !== undefined)
+  ) {
     warnings.push(finding('C5', 'warning', 'a jump table may lead into the patched bytes'));
   }
   return { outcome: 'hookable', reason: `${displaced} bytes can be moved`, findings: warnings, details: { displaced } };
 };
 
 function endsFlow(facts: Facts): boolean {
-  return facts.kind === 'jump' || facts.kind === 'indirect-jump' || facts.kind === 'return' || facts.kind === 'exception';
+  return (
+    facts.kind === 'jump' || facts.kind === 'indirect-jump' || facts.kind === 'return' || facts.kind === 'exception'
+  );
 }
 
 const JUDGES: Readonly<Record<SiteKind, Judge>> = {

@@ -79,6 +79,13 @@ export class World {
     return true;
   }
 
+  /** Takes all pages away, so that the engine can serve the next comparison. */
+  close(): void {
+    for (const page of this.#pages.keys()) this.#engine.unmap(page, PAGE_SIZE);
+    this.#pages.clear();
+    this.#dirty.clear();
+  }
+
   #reset(): void {
     for (const page of this.#dirty) {
       const bytes = this.#pages.get(page);
@@ -160,7 +167,18 @@ export function pointer(value: bigint): Uint8Array {
   return Uint8Array.from({ length: 8 }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn));
 }
 
-const BOUNDARY = [0n, 1n, 2n, 0xffn, 0x7fff_ffffn, 0x8000_0000n, 0xffff_ffffn, 1n << 32n, (1n << 63n) - 1n, 1n << 63n] as const;
+const BOUNDARY = [
+  0n,
+  1n,
+  2n,
+  0xffn,
+  0x7fff_ffffn,
+  0x8000_0000n,
+  0xffff_ffffn,
+  1n << 32n,
+  (1n << 63n) - 1n,
+  1n << 63n,
+] as const;
 const STATUS_FLAGS = 0x8d5n;
 const DIRECTION = 0x400n;
 

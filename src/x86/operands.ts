@@ -133,7 +133,8 @@ function plain(iced: Instruction, bytes: Uint8Array, bitness: number): Facts {
       if (isRead(item.access)) reads.add(name);
       // a write of 8 or 16 bits keeps the rest of the register
       if (isWrite(item.access)) writes.add(name);
-      if (isWrite(item.access) && RegisterExt.size(item.register) < 4 && RegisterExt.isGPR(item.register)) reads.add(name);
+      if (isWrite(item.access) && RegisterExt.size(item.register) < 4 && RegisterExt.isGPR(item.register))
+        reads.add(name);
       item.free();
     }
     for (const item of used.usedMemory()) {
@@ -145,7 +146,7 @@ function plain(iced: Instruction, bytes: Uint8Array, bitness: number): Facts {
     used.free();
     info.free();
   }
-  const near = iced.opCount > 0 && NEAR.has(iced.op0Kind);
+  const near = hasNearTarget(iced);
   const memory = memoryOf(iced);
   const constant = constantOf(iced, memory);
   return {
@@ -169,15 +170,27 @@ function plain(iced: Instruction, bytes: Uint8Array, bitness: number): Facts {
   };
 }
 
+/** Most branches have their target as the only operand; jkzd has a mask before it. */
+function hasNearTarget(iced: Instruction): boolean {
+  for (let i = 0; i < iced.opCount; i++) if (NEAR.has(iced.opKind(i))) return true;
+  return false;
+}
+
 function isRead(access: OpAccess): boolean {
   return (
-    access === OpAccess.Read || access === OpAccess.CondRead || access === OpAccess.ReadWrite || access === OpAccess.ReadCondWrite
+    access === OpAccess.Read ||
+    access === OpAccess.CondRead ||
+    access === OpAccess.ReadWrite ||
+    access === OpAccess.ReadCondWrite
   );
 }
 
 function isWrite(access: OpAccess): boolean {
   return (
-    access === OpAccess.Write || access === OpAccess.CondWrite || access === OpAccess.ReadWrite || access === OpAccess.ReadCondWrite
+    access === OpAccess.Write ||
+    access === OpAccess.CondWrite ||
+    access === OpAccess.ReadWrite ||
+    access === OpAccess.ReadCondWrite
   );
 }
 
@@ -240,7 +253,9 @@ function isIdentity(iced: Instruction, bitness: number): boolean {
 function keyOf(iced: Instruction, near: boolean): string {
   const parts: (string | number | bigint)[] = [
     // a short and a near branch do the same work, but loop and jcxz count in a register the code names
-    near ? `${Mnemonic[iced.mnemonic]}${/_(CX|ECX|RCX)$/.exec(Code[iced.code] ?? '')?.[0] ?? ''}` : (Code[iced.code] ?? ''),
+    near
+      ? `${Mnemonic[iced.mnemonic]}${/_(CX|ECX|RCX)$/.exec(Code[iced.code] ?? '')?.[0] ?? ''}`
+      : (Code[iced.code] ?? ''),
     Number(iced.hasLockPrefix),
     Number(iced.hasRepPrefix || iced.hasRepePrefix),
     Number(iced.hasRepnePrefix),
