@@ -36,15 +36,22 @@ const iced: Plugin = {
   },
 };
 
-/** Node's own modules, required by a bundled CommonJS package: through an import, since ESM has no require. */
+/**
+ * Node's own modules, required by a bundled CommonJS package: ESM has no require, so they come through an import, by
+ * way of two small modules that turn its default export into module.exports.
+ */
 const nodeModules: Plugin = {
   name: 'node-modules',
   setup(build) {
-    build.onResolve({ filter: /^node:/ }, ({ path, kind }) =>
-      kind === 'require-call' ? { path, namespace: 'node-modules' } : { path, external: true },
-    );
-    build.onLoad({ filter: /.*/, namespace: 'node-modules' }, ({ path }) => ({
-      contents: `import whole from '${path}'; export { whole as 'module.exports' };`,
+    build.onResolve({ filter: /^node:/ }, ({ path, kind, namespace }) => {
+      if (kind !== 'require-call') return { path, external: true };
+      return { path, namespace: namespace === 'node-exports' ? 'node-default' : 'node-exports' };
+    });
+    build.onLoad({ filter: /.*/, namespace: 'node-exports' }, ({ path }) => ({
+      contents: `module.exports = require('${path}').default;`,
+    }));
+    build.onLoad({ filter: /.*/, namespace: 'node-default' }, ({ path }) => ({
+      contents: `export { default } from '${path}';`,
     }));
   },
 };
@@ -56,6 +63,7 @@ export default defineConfig({
   target: 'es2022',
   dts: { entry: { index: 'src/index.ts' } },
   clean: true,
+  removeNodeProtocol: false,
   splitting: true,
   loader: { '.wasm': 'binary' },
   esbuildPlugins: [unicorn, iced, nodeModules],

@@ -47,7 +47,8 @@ function trace(machine: Machine, file: string, info: FunctionInfo): TracedCall {
   for (const { ip, part, location } of machine.trace(info.address)) {
     const instruction = decodeOne(codeAt(machine, ip), ip);
     const offset = location.offset === 0n ? '' : `+${hex(location.offset)}`;
-    steps.push({ part, instruction, location: `${location.name}${offset}` });
+    // a trampoline has no symbol; its address stands in its own column
+    steps.push({ part, instruction, location: part === 'trampoline' ? '' : `${location.name}${offset}` });
   }
   return { file, target: info.name, steps };
 }

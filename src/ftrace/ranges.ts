@@ -16,8 +16,8 @@ export class RangeSet {
     const merged: Range[] = [];
     for (const { start, end } of all) {
       const last = merged.at(-1);
-      if (last !== undefined && start <= last.end) last.end = end > last.end ? end : last.end;
-      else merged.push({ start, end });
+      if (last === undefined || start > last.end) merged.push({ start, end });
+      else if (end > last.end) last.end = end;
     }
     this.#ranges = merged;
   }

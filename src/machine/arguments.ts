@@ -45,7 +45,7 @@ export function prepareCall(engine: Engine, args: readonly Argument[], returnTo:
   if (rsp < GUEST_MAP.stack.base + GUEST_MAP.stack.size / 2n) throw tooLarge('stack');
   const slots = new DataView(new ArrayBuffer(8 * (1 + onStack.length)));
   slots.setBigUint64(0, returnTo, true);
-  onStack.forEach((value, i) => slots.setBigUint64(8 * (i + 1), value, true));
+  for (const [i, value] of onStack.entries()) slots.setBigUint64(8 * (i + 1), value, true);
   engine.write(rsp, new Uint8Array(slots.buffer));
   const registers = new Map<RegisterName, bigint>();
   for (const [i, name] of GENERAL_REGISTERS.entries()) registers.set(name, sentinel(i));

@@ -8,6 +8,8 @@ import { count, type Paint, plain, table } from './table.ts';
 const FULL_TABLE = 60;
 /** Names given for each reason of a long list. */
 const NAMES_SHOWN = 5;
+/** Hex digits of a buffer that are printed. */
+const DIGITS_SHOWN = 16;
 
 /** One line of a scenario: the step, and what was seen. */
 export function stepText(
@@ -123,7 +125,9 @@ function describeArgument(argument: unknown): string {
   if (typeof argument !== 'object' || argument === null) return String(argument);
   const { text, symbol, data } = argument as Record<string, unknown>;
   if (text !== undefined) return JSON.stringify(text);
-  return symbol === undefined ? `[${String(data)}]` : `&${String(symbol)}`;
+  if (symbol !== undefined) return `&${String(symbol)}`;
+  const digits = String(data).replace(/\s+/g, '');
+  return `[${digits.length > DIGITS_SHOWN ? `${digits.slice(0, DIGITS_SHOWN)}…` : digits}]`;
 }
 
 function plainJson(value: unknown): string {

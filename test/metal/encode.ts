@@ -154,7 +154,7 @@ export function encode(shape: Shape, choice: Choice, ip: bigint): Uint8Array | u
 
   const base = memory?.kind === 'register' ? memory.base : 0;
   const index = memory !== undefined && memory.kind !== 'rip' ? (memory.index ?? 0) : 0;
-  const r = reg >= 8 ? 4 : 0;
+  const r = (shape.regSize > 0 || shape.digit >= 0) && reg >= 8 ? 4 : 0;
   const x = index >= 8 ? 2 : 0;
   const b = (shape.rm === 'none' ? opcodeRegister : memory === undefined ? rmRegister : base) >= 8 ? 1 : 0;
 

@@ -13,6 +13,7 @@ const BITS: readonly (readonly [RflagsBits, number])[] = [
   [RflagsBits.OF, 0x800],
 ];
 const CF = 0x001;
+const OF = 0x800;
 
 /** iced's RflagsBits as bits of the rflags register; flags outside layout's FLAGS are dropped. */
 export function rflagsOf(bits: number): number {
@@ -35,5 +36,7 @@ export function undefinedFlags(name: string, instruction: Instruction, gprs: Big
   // SHL and SHR: "CF is undefined for counts greater than or equal to the size" (SDM vol. 2, SAL/SAR/SHL/SHR)
   const shift = /^(?:Shl|Sal|Shr)_rm(8|16)_(?:imm8|CL)$/.exec(name);
   if (shift !== null && (instruction.immediate8 & 31) >= Number(shift[1])) flags |= CF;
+  // RCL and RCR: OF is defined for 1-bit rotates only, also where the count comes out as 0 modulo 9 or 17
+  if (/^Rc[lr]_rm(8|16)_(imm8|CL)$/.test(name) && (instruction.immediate8 & 31) > 1) flags |= OF;
   return flags;
 }

@@ -28,7 +28,7 @@ describe('every register in every place of an instruction', () => {
         expect(text(x86.mov(a, x86.mem(b, 0x80)))).toEqual([`mov ${a}, [${b}+0x80]`]);
       }
       expect(text(x86.push(a), x86.pop(a), x86.jmpReg(a))).toEqual([`push ${a}`, `pop ${a}`, `jmp ${a}`]);
-      expect(text(x86.add(a, 8), x86.sub(a, 0xa8))).toEqual([`add ${a}, 8`, `sub ${a}, 0xa8`]);
+      expect(text(x86.add(a, 8), x86.sub(a, 0xa8))).toEqual([`add ${a}, 0x8`, `sub ${a}, 0xa8`]);
       expect(text(x86.movImm64(a, 0x8877665544332211n))).toEqual([`mov ${a}, 0x8877665544332211`]);
       expect(text(x86.movImm32(a, 0x18))).toEqual([`mov ${a}, 0x18`]);
     });

@@ -132,9 +132,8 @@ function judgeInteger(register: string, expected: Expected | undefined, got: big
 function whatRan(machine: Machine, callee: NamedFunction | undefined): string {
   if (callee === undefined) return '';
   if (callee.info.site === undefined) return 'has no site';
-  const depth = machine.livepatch.stack(callee.info.site.address).length;
-  if (depth === 0) return 'the original, func stack empty';
-  return `on top of ${describeStack(machine, callee.info.site.address)}`;
+  const patches = machine.livepatch.stack(callee.info.site.address).map(({ patch }) => patch);
+  return patches.length === 0 ? 'the original, func stack empty' : `top of the func stack [${patches.join(', ')}]`;
 }
 
 function named(node: JsonNode | undefined): { node: JsonNode; name: string } | undefined {
