@@ -123,7 +123,8 @@ async function execute(question: HookQuestion, stream: StreamAnswer, engines: En
       forbidden: { address, length: question.patchLength },
       ignore: new Set(),
       space: new CodeSpace([{ address, bytes }], { bitness: 64 }),
-      seed: SEED + stream.why.length,
+      seed: SEED,
+      proved: stream.answer === 'same',
     },
     await engines(),
   );
