@@ -35,14 +35,16 @@ export function addCheck(program: Command): void {
       else process.exitCode = await checkCases(options.cases, options.shard, options);
     });
 
-  output(check.command('hook'))
+  check
+    .command('hook')
     .summary('a function, the patch over its start, and its trampoline')
     .requiredOption('--function <place>', 'the original function')
     .requiredOption('--trampoline <place>', 'the relocated prologue with its jump back')
     .option('--patch-length <bytes>', 'bytes that the patch takes', '5')
     .addOption(new Option('--bitness <bits>').choices(['32', '64']).default('64'))
-    .action((options: HookOptions) =>
-      judged('hook', options, (engines) =>
+    .action((_: unknown, command: Command) => {
+      const options = command.optsWithGlobals<HookOptions>();
+      return judged('hook', options, (engines) =>
         judgeHook(
           {
             function: options.functionPlace,
@@ -52,21 +54,23 @@ export function addCheck(program: Command): void {
           },
           engines,
         ),
-      ),
-    )
+      );
+    })
     .hook('preAction', async (_, command) => {
       const options = command.opts<HookOptions>();
       command.setOptionValue('functionPlace', await place(options.function));
       command.setOptionValue('trampolinePlace', await place(options.trampoline));
     });
 
-  output(check.command('relocation'))
+  check
+    .command('relocation')
     .summary('a block moved from one address to another')
     .requiredOption('--from <place>', 'the original block')
     .requiredOption('--to <place>', 'the moved block')
     .addOption(new Option('--bitness <bits>').choices(BITNESS).default('64'))
     .option('--amd', 'read 66-prefixed branches as AMD does')
-    .action(async (options: Output & { from: string; to: string; bitness: string; amd?: boolean }) => {
+    .action(async (_: unknown, command: Command) => {
+      const options = command.optsWithGlobals<RelocationOptions>();
       const from = await place(options.from);
       const to = await place(options.to);
       await judged('relocation', options, (engines) =>
@@ -83,14 +87,16 @@ export function addCheck(program: Command): void {
       );
     });
 
-  output(check.command('site'))
+  check
+    .command('site')
     .summary(`bytes at a site, by the rules of a kind: ${SITE_KINDS.join(', ')}`)
     .argument('<kind>', 'what the bytes should be')
     .argument('<place>', 'ADDRESS:BYTES')
     .addOption(new Option('--bitness <bits>').choices(BITNESS).default('64'))
     .option('--offset <bytes>', 'offset of the entry or site in the bytes')
     .option('--tail', 'static-call-site: a tail call')
-    .action(async (kind: string, text: string, options: SiteOptions) => {
+    .action(async (kind: string, text: string, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<SiteOptions>();
       if (!(SITE_KINDS as readonly string[]).includes(kind)) {
         throw new TrampolineError('EINVAL', `no kind '${kind}'; use ${SITE_KINDS.join(', ')}`, { operation: 'check' });
       }
@@ -115,6 +121,13 @@ interface HookOptions extends Output {
   trampolinePlace: Place;
 }
 
+interface RelocationOptions extends Output {
+  from: string;
+  to: string;
+  bitness: string;
+  amd?: boolean;
+}
+
 interface SiteOptions extends Output {
   bitness: string;
   offset?: string;
@@ -124,10 +137,6 @@ interface SiteOptions extends Output {
 interface Place {
   address: bigint;
   bytes: Uint8Array;
-}
-
-function output(command: Command): Command {
-  return command.option('--json', 'print one JSON document').option('--strict', 'exit with 3 when not judged');
 }
 
 async function checkCases(file: string, shard: string | undefined, options: Output): Promise<number> {
