@@ -2,7 +2,7 @@
 import { hex } from '../address.ts';
 import type { Engine } from '../engine/engine.ts';
 import { reachable } from './reach.ts';
-import type { CodeSpace, Segment } from './space.ts';
+import { CodeSpace, type Segment } from './space.ts';
 import { type Outcome, pointer, RETURN_ADDRESS, STACK, type State, stateAt, World } from './world.ts';
 
 /** Both sides of a comparison, as memory images. */
@@ -103,6 +103,15 @@ function compare(question: ExecutionQuestion, original: World, moved: World): Ex
       (ip) => outside(question.moved.code, ip) || isForbidden(question, ip),
     );
     if (b.exit.reason === 'not-judged') {
+      if (outside(question.moved.code, b.exit.rip)) {
+        const why = `runs off the known code at ${hex(b.exit.rip)}`;
+        return { answer: 'different', why, state, states: states + 1, untaken: [...wanted] };
+      }
+      const privileged = privilegedAt(question, b.exit.rip);
+      if (privileged !== undefined) {
+        const why = `executes "${privileged}", which the original does not hold`;
+        return { answer: 'different', why, state, states: states + 1, untaken: [...wanted] };
+      }
       // the moved code ran what the original does not hold: no proof, but other states may still show a difference
       refused = b.exit.why ?? 'the engine does not judge the moved code';
       continue;
@@ -116,6 +125,18 @@ function compare(question: ExecutionQuestion, original: World, moved: World): Ex
   if (compared === 0) return unknown(refused || 'no state could be compared', states, wanted);
   if (refused.includes('Unicorn')) return unknown(refused, states, wanted);
   return { answer: 'same', why: `${compared} states agree`, states, untaken: [...wanted] };
+}
+
+/** Port access, far transfers and interrupt control fault in user code and stand in no prologue (C50). */
+const PRIVILEGED = /^(in|out|ins[bwd]|outs[bwd]|hlt|iret[dq]?|retf|cli|sti|lgdt|lidt|invd|wbinvd)$/;
+
+function privilegedAt(question: ExecutionQuestion, ip: bigint): string | undefined {
+  const mnemonic = new CodeSpace(question.moved.code, { bitness: 64 }).at(ip)?.mnemonic ?? '';
+  if (!PRIVILEGED.test(mnemonic)) return undefined;
+  for (const facts of reachable(question.space, question.original.entry).values()) {
+    if (facts.mnemonic === mnemonic) return undefined;
+  }
+  return mnemonic;
 }
 
 function unknown(why: string, states: number, wanted: ReadonlySet<bigint>): ExecutionAnswer {

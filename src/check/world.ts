@@ -7,10 +7,11 @@ import type { Segment } from './space.ts';
 
 /** Where the judged code returns to. */
 export const RETURN_ADDRESS = 0x7777_0000n;
-/** rsp at the entry of the judged code; the return address lies there. */
-export const STACK = 0x3000_8000n;
-/** Pointers of the initial registers lead here. */
-export const DATA = 0x2000_0000n;
+/** rsp at the entry of the judged code, less up to 1 KiB; above 4 GiB, so that a 32-bit copy of it shows. */
+export const STACK = 0x7ff0_3000_8000n;
+/** Pointers of the initial registers lead to one of these: below and above 4 GiB. */
+const DATA = 0x2000_0000n;
+const HIGH_DATA = 0x5400_2000_0000n;
 
 /** Registers and flags at the start. */
 export interface State {
@@ -113,8 +114,9 @@ export class World {
     state.xmm.forEach((bytes, i) => {
       engine.writeXmm(i, bytes);
     });
-    engine.write(STACK, pointer(RETURN_ADDRESS));
-    this.#dirty.add(pageFloor(STACK));
+    const stack = state.registers.rsp ?? STACK;
+    engine.write(stack, pointer(RETURN_ADDRESS));
+    this.#dirty.add(pageFloor(stack));
     const touched = new Set<bigint>();
     const blocks: bigint[] = [];
     const exit = engine.run({
@@ -189,14 +191,14 @@ export function stateAt(index: number, seed: number): State {
   for (const name of GENERAL_REGISTERS) {
     const choice = random.next() % 8;
     if (index < BOUNDARY.length) registers[name] = BOUNDARY[index] ?? 0n;
-    else if (choice < 3) registers[name] = DATA + BigInt(random.next() % 0x4000);
+    else if (choice < 3) registers[name] = (choice === 0 ? HIGH_DATA : DATA) + BigInt(random.next() % 0x4000);
     else if (choice === 3) registers[name] = random.pick(BOUNDARY);
     else if (choice === 4) registers[name] = BigInt(random.next() % 12);
     else if (choice === 5) registers[name] = 0xffff_8880_0000_0000n + BigInt(random.next() % 0x4000);
     else if (choice === 6) registers[name] = BigInt.asUintN(64, -BigInt(random.next() % 100));
     else registers[name] = random.word();
   }
-  registers.rsp = STACK;
+  registers.rsp = STACK - BigInt(random.next() % 64) * 16n;
   const flags = (BigInt(random.next()) & STATUS_FLAGS) | (index % 8 === 7 ? DIRECTION : 0n) | 2n;
   return { registers, rflags: flags, xmm: Array.from({ length: 16 }, () => random.bytes(16)) };
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CaseResult, casesOf, judgeCases, type RawCase } from '../../src/check/cases.ts';
 import { keepEngines } from '../../src/check/engines.ts';
+import { ScenarioError } from '../../src/errors.ts';
 
 interface Disagreement {
   id: string;
@@ -82,3 +83,22 @@ function withoutAnswers(raw: RawCase): RawCase {
   const asked = Object.entries(rest.expected).filter(([key]) => !ANSWERS.includes(key));
   return { ...rest, expected: Object.fromEntries(asked) };
 }
+
+describe('a hostile case file', () => {
+  test.each([
+    ['no object', 7],
+    ['another format', { format: 'x', cases: [] }],
+    ['cases that are no list', { format: 'hook-cases/1', cases: {} }],
+    ['a case that is no object', { format: 'hook-cases/1', cases: [null] }],
+  ])('with %s is refused with a typed error', (_what, document) => {
+    expect(() => casesOf(document, 'f.json')).toThrow(ScenarioError);
+  });
+
+  test('gives "not judged" for one malformed case and judges the others', async () => {
+    const nop = { id: 'good', kind: 'nop', bitness: 64, address: null, input: '90', expected: { outcome: 'nop' } };
+    const bad = [{ id: 'odd', kind: 'nop', input: '9' }, { id: 'none' }, { id: 'far', kind: 'nop', input: 'zz'.repeat(70_000) }];
+    const { cases, summary } = await judgeCases([...bad, nop]);
+    expect(cases.map((item) => item.verdict)).toEqual(['not-judged', 'not-judged', 'not-judged', 'nop']);
+    expect(summary.notJudged).toBe(3);
+  });
+});

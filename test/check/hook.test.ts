@@ -83,3 +83,17 @@ test('a finding holds the registers that show the difference, and the memory to 
   expect(finding?.replay?.entry).toBe('0x10004000');
   expect(finding?.replay?.memory.length).toBeGreaterThan(1);
 });
+
+test('a jump back with any one bit of its distance flipped is broken', async () => {
+  const good = bytesOfHex(withJumpBack('554889e54883ec10', 8));
+  for (let bit = 9 * 8; bit < good.length * 8; bit++) {
+    const bytes = good.slice();
+    bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    const hook = {
+      function: { address: FUNCTION, bytes: bytesOfHex(FRAME), padding: 0xcc },
+      patchLength: 5,
+      trampoline: { address: TRAMPOLINE, bytes },
+    };
+    expect((await judgeHook(hook, keeper.engines)).verdict, `bit ${bit}`).toBe('broken');
+  }
+});
