@@ -140,7 +140,8 @@ export class Images {
   }
 
   #resolve(symbol: string, { name, symbols }: LoadOptions): bigint | undefined {
-    const given = symbols?.[symbol];
+    // the names come from the file: 'constructor' is no entry unless it was given
+    const given = symbols !== undefined && Object.hasOwn(symbols, symbol) ? symbols[symbol] : undefined;
     if (typeof given === 'bigint') return given;
     const wanted = given === 'ret' ? '__x86_return_thunk' : given;
     if (wanted === undefined) return this.#routines.get(symbol) ?? this.#exported(symbol);
