@@ -96,7 +96,11 @@ describe('a hostile case file', () => {
 
   test('gives "not judged" for one malformed case and judges the others', async () => {
     const nop = { id: 'good', kind: 'nop', bitness: 64, address: null, input: '90', expected: { outcome: 'nop' } };
-    const bad = [{ id: 'odd', kind: 'nop', input: '9' }, { id: 'none' }, { id: 'far', kind: 'nop', input: 'zz'.repeat(70_000) }];
+    const bad = [
+      { id: 'odd', kind: 'nop', input: '9' },
+      { id: 'none' },
+      { id: 'far', kind: 'nop', input: 'zz'.repeat(70_000) },
+    ];
     const { cases, summary } = await judgeCases([...bad, nop]);
     expect(cases.map((item) => item.verdict)).toEqual(['not-judged', 'not-judged', 'not-judged', 'nop']);
     expect(summary.notJudged).toBe(3);
