@@ -1,9 +1,16 @@
 import { defineConfig } from 'vitest/config';
 
+const ci = process.env.CI !== undefined;
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // unicorn.js prints these whenever a CPU is made and its heap grows
+    onConsoleLog: (log) => !/unsupported syscall|Enlarging memory arrays/.test(log),
+    reporters: ci ? ['default', 'json'] : ['default'],
+    // .ci/run reads the counts from here
+    ...(ci ? { outputFile: { json: 'build/test-results.json' } } : {}),
   },
 });

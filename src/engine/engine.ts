@@ -36,6 +36,9 @@ export type RegisterName = (typeof REGISTERS)[number];
 /** The sixteen general registers, without rip, flags and bases. */
 export const GENERAL_REGISTERS = REGISTERS.slice(0, 16) as readonly RegisterName[];
 
+/** The rflags bits that can be written (CF to OF, IOPL, NT, AC, ID); bit 1 is always set, the rest stay clear. */
+export const RFLAGS_WRITABLE = 0x247fd5n;
+
 /**
  * Why the guest could not go on. `rip` is the instruction that faulted, except for `breakpoint` and `interrupt`,
  * where it is the instruction after it (as the CPU reports traps).

@@ -1,0 +1,97 @@
+// The handler's ladder (klp_ftrace_handler): site ip and task → the Func that runs. The hot path.
+import { Count } from './counters';
+import { Sites } from './func-stacks';
+import { FUNC_NOP, FUNC_TRANSITION, Func, PATCHED, Site, Task, UNPATCHED } from './layout';
+import { isTask } from './transition';
+
+/** Where dispatchPair leaves newFunc, low half first. */
+export const ANSWER: usize = memory.data(8, 8);
+
+/** Where a patched call of `ip` by `task` goes: the new ip, or 0 for the original. */
+export function dispatch(ip: u64, task: usize): u64 {
+  const site = Sites.find(ip);
+  if (Steady.holds(site, task)) return site.newFunc;
+  const func = ladder(site, task);
+  return func != null ? func.newFunc : 0;
+}
+
+/**
+ * The same for callers that hold the ip as two halves: returns the handle of the Func that runs and leaves its newFunc
+ * at ANSWER; returns 0 for the original, ANSWER is then unchanged. The answer goes through one fixed place, so that
+ * the host reads a line that is always cached instead of the Func's.
+ */
+export function dispatchPair(low: u32, high: u32, task: usize): usize {
+  const site = Sites.find(((<u64>high) << 32) | low);
+  if (Steady.holds(site, task)) {
+    store<u64>(ANSWER, site.newFunc);
+    return changetype<usize>(site.top);
+  }
+  const func = ladder(site, task);
+  if (func != null) store<u64>(ANSWER, func.newFunc);
+  return changetype<usize>(func);
+}
+
+/** Dispatches `count` ips (u64 each) from `ips` into `answers`; returns how many left the original. */
+export function dispatchBatch(ips: usize, answers: usize, count: u32, task: usize): u32 {
+  let redirected: u32 = 0;
+  for (let i: usize = 0; i < count; i++) {
+    const newIp = dispatch(load<u64>(ips + i * 8), task);
+    store<u64>(answers + i * 8, newIp);
+    redirected += u32(newIp != 0);
+  }
+  return redirected;
+}
+
+class Steady {
+  /**
+   * Whether one branch decides the call: the guard lets the task in, and the top is neither in transition nor a nop
+   * (L38, L42). The guard is tested, not taken: nothing runs between entering and leaving it here.
+   */
+  @inline
+  static holds(site: Site, task: usize): bool {
+    assert(isTask(task), 'dispatch: the handle names no live task');
+    if (!(site.steady & changetype<Task>(task).admits)) return false;
+    Count.all.steady++;
+    return true;
+  }
+}
+
+/** The whole ladder, one named exit per rule. Returns the Func that runs, or null for the original. */
+function ladder(site: Site, handle: usize): Func | null {
+  const task = changetype<Task>(handle);
+  if (!task.admits) {
+    Count.all.recursion++; // L36
+    return null;
+  }
+  const top = site.top;
+  if (top == null) {
+    Count.all.empty++; // L37
+    return null;
+  }
+  if (!(top.flags & FUNC_TRANSITION)) {
+    Count.all.steady++; // L38
+    return runs(top);
+  }
+  if (task.patchState == PATCHED) {
+    Count.all.patched++; // L39
+    return runs(top);
+  }
+  if (task.patchState == UNPATCHED) {
+    const below = top.below;
+    if (below == null) {
+      Count.all.exhausted++; // L40, nothing below
+      return null;
+    }
+    Count.all.below++; // L40; the transition flag of `below` is not looked at
+    return runs(below);
+  }
+  Count.all.idle++; // L41
+  return runs(top);
+}
+
+/** A nop runs the original: setting ip to it would enter the site again, for ever (L42). */
+function runs(func: Func): Func | null {
+  if (!(func.flags & FUNC_NOP)) return func;
+  Count.all.nops++;
+  return null;
+}

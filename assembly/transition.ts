@@ -1,0 +1,79 @@
+// Tasks and their patch state (L8).
+import { EINVAL, ENOENT, ENOMEM } from './errno';
+import { CONTEXT_NORMAL, IDLE, PATCHED, TASK_STRIDE, Task } from './layout';
+import { taskCapacity, tasksBase } from './pools';
+
+let taskUse: u32 = 0;
+let fresh: usize = 0; // bytes of the task pool that were ever used
+let freeTask: Task | null = null;
+
+/** Adds an idle task in normal context. Returns its handle, or -ENOMEM when the pool is full. */
+export function addTask(): i32 {
+  if (taskUse == taskCapacity()) return -ENOMEM;
+  taskUse++;
+  let task = freeTask;
+  if (task != null) {
+    freeTask = task.nextFree;
+  } else {
+    task = changetype<Task>(tasksBase + fresh);
+    fresh += TASK_STRIDE;
+  }
+  task.patchState = IDLE;
+  task.context = CONTEXT_NORMAL;
+  task.held = 0;
+  task.live = 1;
+  task.admits = 1;
+  return <i32>changetype<usize>(task);
+}
+
+/** Removes a task. Returns 0, or -ENOENT. */
+export function removeTask(handle: usize): i32 {
+  if (!isTask(handle)) return -ENOENT;
+  const task = changetype<Task>(handle);
+  task.live = 0;
+  task.nextFree = freeTask;
+  freeTask = task;
+  taskUse--;
+  return 0;
+}
+
+/** Sets a task's patch state. Returns 0, -ENOENT, or -EINVAL for an unknown state. */
+export function setPatchState(handle: usize, state: i32): i32 {
+  if (state < IDLE || state > PATCHED) return -EINVAL;
+  if (!isTask(handle)) return -ENOENT;
+  changetype<Task>(handle).patchState = state;
+  return 0;
+}
+
+/** Sets the patch state of every task (L45, L48, L74). Returns 0, or -EINVAL for an unknown state. */
+export function setPatchStateAll(state: i32): i32 {
+  if (state < IDLE || state > PATCHED) return -EINVAL;
+  for (let at: usize = 0; at < fresh; at += TASK_STRIDE) changetype<Task>(tasksBase + at).patchState = state;
+  return 0;
+}
+
+/** A task's patch state: IDLE, UNPATCHED or PATCHED; -ENOENT for no such task. */
+export function patchState(handle: usize): i32 {
+  return isTask(handle) ? changetype<Task>(handle).patchState : -ENOENT;
+}
+
+/** How many tasks have this patch state: all must match the target to complete (L73). */
+export function tasksIn(state: i32): u32 {
+  let count: u32 = 0;
+  for (let at: usize = 0; at < fresh; at += TASK_STRIDE) {
+    const task = changetype<Task>(tasksBase + at);
+    if (task.live && task.patchState == state) count++;
+  }
+  return count;
+}
+
+/** Whether a handle names a live task. */
+export function isTask(handle: usize): bool {
+  const at = handle - tasksBase;
+  return handle >= tasksBase && at < fresh && at % TASK_STRIDE == 0 && changetype<Task>(handle).live != 0;
+}
+
+/** Tasks there are. */
+export function tasksUsed(): u32 {
+  return taskUse;
+}

@@ -1,0 +1,37 @@
+// Reading files for the command line, with errors that say what to do.
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, isAbsolute, join } from 'node:path';
+import { TrampolineError } from '../errors.ts';
+import type { FileReader } from '../scenario/run.ts';
+
+/** Larger files are refused before they are read; a vmlinux with debug information takes several hundred MiB. */
+const MAX_FILE = 1 << 30;
+
+/**
+ * Reads a file.
+ * @throws {TrampolineError} ENOENT no such file · EINVAL a folder, not readable, or too large
+ */
+export async function readInput(path: string): Promise<Uint8Array> {
+  const operation = 'read';
+  try {
+    const { size } = await stat(path);
+    if (size > MAX_FILE)
+      throw new TrampolineError('EINVAL', `'${path}' has ${size} bytes, more than ${MAX_FILE}`, { operation });
+    return new Uint8Array(await readFile(path));
+  } catch (cause) {
+    if (cause instanceof TrampolineError) throw cause;
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT')
+      throw new TrampolineError('ENOENT', `no file '${path}'; check the path`, { operation, cause });
+    throw new TrampolineError('EINVAL', `'${path}' cannot be read: ${code ?? String(cause)}`, { operation, cause });
+  }
+}
+
+/** Reads what a scenario names, relative to the scenario. */
+export const readBeside: FileReader = (path, from) =>
+  readInput(isAbsolute(path) || from === undefined ? path : join(dirname(from), path));
+
+/** True for an ELF file, by its magic. */
+export function isElf(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
+}

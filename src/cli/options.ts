@@ -1,0 +1,46 @@
+// Options that several commands share.
+import { type Command, Option } from 'commander';
+import type { EngineName } from '../engine/engine.ts';
+import type { KernelVersion, TrampolineKind } from '../ftrace/trampoline.ts';
+
+/** Options that choose the machine. */
+export interface MachineChoice {
+  engine?: EngineName;
+  kernel?: KernelVersion;
+  trampoline?: TrampolineKind;
+}
+
+/** Adds `--engine`, `--kernel` and `--trampoline`. */
+export function machineOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--engine <name>', 'the CPU (default: unicorn)').choices(['unicorn', 'unicorn-native', 'wasm']),
+    )
+    .addOption(
+      new Option('--kernel <version>', 'the kernel whose trampolines are used (default: 6.12)').choices([
+        '6.1',
+        '6.12',
+      ]),
+    )
+    .addOption(
+      new Option('--trampoline <kind>', 'args, as livepatch uses since 5.11 (default), or regs').choices([
+        'args',
+        'regs',
+      ]),
+    );
+}
+
+/** What was judged, over all inputs of a command. */
+export interface Total {
+  judged: number;
+  failed: number;
+  notJudged: number;
+}
+
+/**
+ * 0 all that was judged holds · 1 something is broken · 3 nothing could be judged, or with `strict` not everything.
+ */
+export function exitStatus({ judged, failed, notJudged }: Total, strict: boolean): number {
+  if (failed > 0) return 1;
+  return judged === 0 || (strict && notJudged > 0) ? 3 : 0;
+}

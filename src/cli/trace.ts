@@ -1,0 +1,77 @@
+// `tramp64 trace`: one redirected call, instruction by instruction.
+import { basename } from 'node:path';
+import type { Command } from 'commander';
+import { hex } from '../address.ts';
+import { TrampolineError } from '../errors.ts';
+import type { LoadedImage } from '../image/image.ts';
+import type { FunctionInfo } from '../image/sites.ts';
+import { Machine } from '../machine.ts';
+import { traceJson } from '../report/json.ts';
+import { type TracedCall, traceText } from '../report/trace.ts';
+import { PROBE_IMAGE, PROBES } from '../scenario/probes.ts';
+import { loadUserImage } from '../scenario/user-image.ts';
+import { enableProbe } from '../scenario/verify-image.ts';
+import { decodeOne } from '../x86/decode.ts';
+import { readInput } from './files.ts';
+import { type MachineChoice, machineOptions } from './options.ts';
+import { paint, print, printJson } from './terminal.ts';
+
+/** Adds the command to the program. */
+export function addTrace(program: Command): void {
+  const command = program
+    .command('trace')
+    .summary('show a redirected call instruction by instruction')
+    .description('Patches FUNCTION with a probe, calls it, and shows each instruction with what it belongs to.')
+    .argument('<FILE>', 'ELF object, module, executable or shared object')
+    .argument('<FUNCTION>', 'a function with a site; NAME,N where the file has several of that name')
+    .option('--json', 'print one JSON document');
+  machineOptions(command).action(async (file: string, func: string, options: MachineChoice & { json?: boolean }) => {
+    const { json, ...choice } = options;
+    const bytes = await readInput(file);
+    const machine = await Machine.create(choice);
+    try {
+      const name = basename(file) === PROBE_IMAGE ? `${PROBE_IMAGE}.o` : basename(file);
+      const { image } = loadUserImage(machine, bytes, name);
+      const traced = trace(machine, file, needTraceable(image, func));
+      if (json === true) printJson(traceJson(traced));
+      else print(traceText(traced, paint));
+    } finally {
+      machine.dispose();
+    }
+  });
+}
+
+function trace(machine: Machine, file: string, info: FunctionInfo): TracedCall {
+  enableProbe(machine, info, PROBES[0]);
+  const steps: TracedCall['steps'][number][] = [];
+  for (const { ip, part, location } of machine.trace(info.address)) {
+    const instruction = decodeOne(codeAt(machine, ip), ip);
+    const offset = location.offset === 0n ? '' : `+${hex(location.offset)}`;
+    // a trampoline has no symbol; its address stands in its own column
+    steps.push({ part, instruction, location: part === 'trampoline' ? '' : `${location.name}${offset}` });
+  }
+  return { file, target: info.name, steps };
+}
+
+/** Up to 15 bytes of code, fewer at the end of the mapped pages. */
+function codeAt(machine: Machine, ip: bigint): Uint8Array {
+  const left = Number(0x1000n - (ip & 0xfffn));
+  try {
+    return machine.read(ip, 15);
+  } catch {
+    return machine.read(ip, Math.min(left, 15));
+  }
+}
+
+function needTraceable(image: LoadedImage, name: string): FunctionInfo {
+  const fail = (code: 'ENOENT' | 'EINVAL' | 'ENODEV', fact: string): TrampolineError =>
+    new TrampolineError(code, fact, { operation: 'trace' });
+  const exact = image.functions.find((info) => info.name === name);
+  if (exact === undefined) {
+    const same = image.functions.filter((info) => info.symbol.name === name).map((info) => info.name);
+    if (same.length > 0) throw fail('EINVAL', `'${name}' is ambiguous; name one of ${same.join(', ')}`);
+    throw fail('ENOENT', `'${image.name}' has no function '${name}'; \`tramp64 inspect\` lists them`);
+  }
+  if (exact.site === undefined) throw fail('ENODEV', `'${name}' cannot be patched: ${exact.reason}`);
+  return exact;
+}

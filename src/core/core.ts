@@ -1,0 +1,225 @@
+// The typed façade over the tables in WASM memory: func stacks, tasks, dispatch and its counters.
+import { ERRNO, PatchError } from '../errors.ts';
+import { type CoreExports, Instance } from '../wasm/instance.ts';
+import { DispatchCounters, type DispatchCounts, type Warning } from './counters.ts';
+import { Batch } from './dispatch.ts';
+import { type FuncEntry, type FuncFlags, type FuncHandle, FuncStacks } from './func-stacks.ts';
+import { type Layout, readLayout } from './layout.ts';
+import { type PatchState, type TaskContext, type TaskHandle, Tasks } from './transition.ts';
+
+export type { DispatchCounts, Warning } from './counters.ts';
+export type { Batch } from './dispatch.ts';
+export type { FuncEntry, FuncFlags, FuncHandle } from './func-stacks.ts';
+export type { PatchState, TaskContext, TaskHandle } from './transition.ts';
+
+/** Capacities of the pools, fixed for the core's life. */
+export interface CoreOptions {
+  /** Sites with a func stack; 65,536 by default. */
+  sites?: number;
+  /** Funcs on all stacks; 262,144 by default. */
+  funcs?: number;
+  /** Tasks; 16,384 by default. */
+  tasks?: number;
+  /** The WASM instance to use, which no other core may share; a new one by default. */
+  instance?: Instance;
+}
+
+/** Which implementation a patched call runs: the core of redirection. */
+export class Core {
+  /** The instance it lives in; the WASM CPU shares it. */
+  readonly instance: Instance;
+  readonly layout: Layout;
+  /**
+   * Dispatches a call whose site is held as two 32-bit halves, without making a bigint (L36 to L42).
+   * Returns the Func that runs, whose halves newFuncLow and newFuncHigh read; 0: the original runs.
+   */
+  readonly dispatchPair: (low: number, high: number, task: TaskHandle) => FuncHandle;
+  readonly #wasm: CoreExports;
+  readonly #stacks: FuncStacks;
+  readonly #tasks: Tasks;
+  readonly #counters: DispatchCounters;
+
+  /**
+   * Makes a core with pools of the given capacities.
+   *
+   * @throws {RangeError} a capacity is not a positive integer
+   * @throws {PatchError} ENOMEM the pools do not fit into memory · EBUSY the instance has a core already
+   */
+  static async create(options: CoreOptions = {}): Promise<Core> {
+    return new Core(options.instance ?? (await Instance.create()), options);
+  }
+
+  private constructor(instance: Instance, { sites = 65_536, funcs = 262_144, tasks = 16_384 }: CoreOptions) {
+    for (const [name, value] of Object.entries({ sites, funcs, tasks })) {
+      if (value >>> 0 !== value || value === 0) {
+        throw new RangeError(`"${name}" expected a positive 32-bit integer, got ${value}`);
+      }
+    }
+    const result = instance.exports.init(sites, funcs, tasks);
+    if (result === -ERRNO.EBUSY)
+      throw new PatchError('EBUSY', 'the instance has a core already', { operation: 'create' });
+    if (result < 0) {
+      const fact = `no room for pools of ${sites} sites, ${funcs} funcs and ${tasks} tasks`;
+      throw new PatchError('ENOMEM', fact, { operation: 'create' });
+    }
+    this.instance = instance;
+    this.layout = readLayout(instance.exports);
+    this.dispatchPair = instance.exports.dispatchPair;
+    this.#wasm = instance.exports;
+    this.#stacks = new FuncStacks(instance, this.layout);
+    this.#tasks = new Tasks(instance);
+    this.#counters = new DispatchCounters(instance, this.layout);
+  }
+
+  /**
+   * Pushes an implementation on top of a site's func stack (L29, L30).
+   *
+   * @param site address of the site
+   * @param newFunc where calls go; 0 only for a nop
+   * @param owner the caller's number for the patch
+   * @throws {PatchError} ENOMEM a pool is full; nothing is changed · EINVAL `newFunc` is 0 and not a nop
+   * @throws {RangeError} an address or `owner` is out of range
+   */
+  pushFunc(site: bigint, newFunc: bigint, owner: number, flags: FuncFlags = {}): FuncHandle {
+    return this.#stacks.push(site, newFunc, owner, flags);
+  }
+
+  /**
+   * Removes an implementation from any position of its stack (L32).
+   * @throws {PatchError} EINVAL the handle names none
+   */
+  removeFunc(func: FuncHandle): void {
+    this.#stacks.remove(func);
+  }
+
+  /**
+   * Makes an implementation visible to patched tasks only, or to all.
+   * @throws {PatchError} EINVAL the handle names none
+   */
+  setTransition(func: FuncHandle, on: boolean): void {
+    this.#stacks.setTransition([func], on);
+  }
+
+  /**
+   * The same for many; all or none.
+   * @throws {PatchError} EINVAL a handle names none
+   */
+  setTransitionMany(funcs: readonly FuncHandle[], on: boolean): void {
+    this.#stacks.setTransition(funcs, on);
+  }
+
+  /** A site's func stack, newest first. */
+  stack(site: bigint): FuncEntry[] {
+    return this.#stacks.stack(site);
+  }
+
+  /** The Func on top of a site's stack; 0: the stack is empty. */
+  top(site: bigint): FuncHandle {
+    return this.#stacks.top(site);
+  }
+
+  /**
+   * One implementation by its handle.
+   * @throws {PatchError} EINVAL the handle names none
+   */
+  func(func: FuncHandle): FuncEntry {
+    return this.#stacks.entry(func);
+  }
+
+  /**
+   * Adds a task: idle, in task context.
+   * @throws {PatchError} ENOMEM the pool is full
+   */
+  addTask(): TaskHandle {
+    return this.#tasks.add();
+  }
+
+  /** @throws {PatchError} ENOENT no such task */
+  removeTask(task: TaskHandle): void {
+    this.#tasks.remove(task);
+  }
+
+  /** @throws {PatchError} ENOENT no such task */
+  setPatchState(task: TaskHandle, state: PatchState): void {
+    this.#tasks.setPatchState(task, state);
+  }
+
+  /** Sets the patch state of every task (L45, L48). */
+  setPatchStateAll(state: PatchState): void {
+    this.#tasks.setPatchStateAll(state);
+  }
+
+  /** @throws {PatchError} ENOENT no such task */
+  patchState(task: TaskHandle): PatchState {
+    return this.#tasks.patchState(task);
+  }
+
+  /** How many tasks are in this patch state (L73). */
+  tasksIn(state: PatchState): number {
+    return this.#tasks.count(state);
+  }
+
+  /** @throws {PatchError} ENOENT no such task */
+  setContext(task: TaskHandle, context: TaskContext): void {
+    this.#tasks.setContext(task, context);
+  }
+
+  /** @throws {PatchError} ENOENT no such task */
+  context(task: TaskHandle): TaskContext {
+    return this.#tasks.context(task);
+  }
+
+  /**
+   * Takes a task's recursion guard, for a handler that runs code which may be traced itself (F44).
+   *
+   * @returns the bit for recursionLeave, or undefined: refused and counted, so the original runs (L36)
+   * @throws {PatchError} ENOENT no such task
+   */
+  recursionEnter(task: TaskHandle): number | undefined {
+    return this.#tasks.enter(task);
+  }
+
+  /** @throws {PatchError} ENOENT no such task · EINVAL the bit is not held */
+  recursionLeave(task: TaskHandle, bit: number): void {
+    this.#tasks.leave(task, bit);
+  }
+
+  /** Where a patched call of `site` by `task` goes, or undefined for the original (L36 to L42). */
+  dispatch(site: bigint, task: TaskHandle): bigint | undefined {
+    const newIp = BigInt.asUintN(64, this.#wasm.dispatch(site, task));
+    return newIp === 0n ? undefined : newIp;
+  }
+
+  /** Low half of a Func's new function; nothing is checked and nothing allocated. */
+  newFuncLow(func: FuncHandle): number {
+    return this.instance.u32[(func + this.layout.funcNewFunc) >>> 2] ?? 0;
+  }
+
+  /** High half of a Func's new function. */
+  newFuncHigh(func: FuncHandle): number {
+    return this.instance.u32[((func + this.layout.funcNewFunc) >>> 2) + 1] ?? 0;
+  }
+
+  /**
+   * Room for many dispatches in one call. Memory may grow: make it while loading.
+   * @throws {PatchError} ENOMEM
+   */
+  batch(capacity: number): Batch {
+    return new Batch(this.instance, capacity);
+  }
+
+  /** How often each exit of the ladder was taken. */
+  counters(): DispatchCounts {
+    return this.#counters.read();
+  }
+
+  /** Sets the counters to 0. */
+  clearCounters(): void {
+    this.#wasm.clearCounters();
+  }
+
+  /** Warnings that came up for the first time: each is returned once (L36, L37, L41). */
+  takeWarnings(): Warning[] {
+    return this.#counters.takeWarnings();
+  }
+}

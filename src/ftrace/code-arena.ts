@@ -1,0 +1,72 @@
+// Executable guest memory for trampolines: handed out in 16-byte units, freed and used again.
+import type { Engine } from '../engine/engine.ts';
+import { SiteError } from '../errors.ts';
+
+/** Bytes mapped at a time. */
+const CHUNK = 0x10000n;
+const ALIGNMENT = 16n;
+/** int3, so that a stray jump into freed or unused space traps. */
+const FILLER = 0xcc;
+
+/** Space of `size` bytes from `base` upwards; the pages are mapped read and execute as they are needed (F31). */
+export class CodeArena {
+  readonly #engine: Engine;
+  readonly #limit: bigint;
+  #mapped: bigint;
+  #next: bigint;
+  /** Freed places by their size in bytes: nearly all trampolines have one of two sizes. */
+  readonly #free = new Map<bigint, bigint[]>();
+
+  constructor(engine: Engine, base: bigint, size: bigint) {
+    this.#engine = engine;
+    this.#mapped = base;
+    this.#next = base;
+    this.#limit = base + size;
+    this.base = base;
+  }
+
+  /** Lowest address. */
+  readonly base: bigint;
+
+  /** One past the highest address handed out so far. */
+  get end(): bigint {
+    return this.#next;
+  }
+
+  /**
+   * A place for `length` bytes of code.
+   * @throws {SiteError} ENOMEM the space is used up
+   */
+  allocate(length: number): bigint {
+    const size = roundUp(BigInt(length));
+    const reused = this.#free.get(size)?.pop();
+    if (reused !== undefined) return reused;
+    const place = this.#next;
+    if (place + size > this.#limit) {
+      throw new SiteError('ENOMEM', `trampoline space of ${this.#limit - this.base} bytes is full`, {
+        operation: 'allocate trampoline',
+        address: place,
+      });
+    }
+    while (place + size > this.#mapped) {
+      this.#engine.map(this.#mapped, CHUNK, 'rx');
+      this.#engine.write(this.#mapped, new Uint8Array(Number(CHUNK)).fill(FILLER));
+      this.#mapped += CHUNK;
+    }
+    this.#next = place + size;
+    return place;
+  }
+
+  /** Gives a place back; what stood there becomes int3. */
+  free(place: bigint, length: number): void {
+    const size = roundUp(BigInt(length));
+    this.#engine.write(place, new Uint8Array(Number(size)).fill(FILLER));
+    const places = this.#free.get(size);
+    if (places === undefined) this.#free.set(size, [place]);
+    else places.push(place);
+  }
+}
+
+function roundUp(length: bigint): bigint {
+  return (length + ALIGNMENT - 1n) & ~(ALIGNMENT - 1n);
+}

@@ -1,0 +1,172 @@
+// ftrace: the records of all sites, and registering and unregistering the users (ops) of a site.
+import { hex } from '../address.ts';
+import type { Engine } from '../engine/engine.ts';
+import { SiteError } from '../errors.ts';
+import type { CodeArena } from './code-arena.ts';
+import { callBytes, NOP5, verifySite } from './site.ts';
+import { type KernelVersion, opsTrampoline, type TrampolineKind } from './trampoline.ts';
+
+/** One user of one site. Its address in guest memory is what the trampoline loads into rdx (F21, F29). */
+export interface Ops {
+  /** For messages: the function's name. */
+  readonly name: string;
+  readonly site: bigint;
+  readonly kind: TrampolineKind;
+}
+
+/** An ops while it is registered. */
+interface Registration {
+  readonly ops: Ops;
+  readonly trampoline: bigint;
+  readonly length: number;
+}
+
+/** What ftrace works with. */
+export interface FtraceParts {
+  engine: Engine;
+  arena: CodeArena;
+  kernel: KernelVersion;
+  gate: bigint;
+  returnThunk: bigint;
+}
+
+/** Bytes of guest memory that stand for one ops; its first quad is the handler, as in struct ftrace_ops. */
+const OPS_SIZE = 16;
+
+/**
+ * All sites of the loaded images and who uses them. Every ops here changes ip (IPMODIFY), so a site has at most one.
+ */
+export class Ftrace {
+  readonly #parts: FtraceParts;
+  readonly #sites = new Map<bigint, Registration | undefined>();
+  #dead = false;
+
+  constructor(parts: FtraceParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes note of an image's sites; the loader has made each one a NOP5 (F2, F7). */
+  addSites(sites: Iterable<bigint>): void {
+    for (const site of sites) if (!this.#sites.has(site)) this.#sites.set(site, undefined);
+  }
+
+  /** True where `address` is a site. */
+  isSite(address: bigint): boolean {
+    return this.#sites.has(address);
+  }
+
+  /** What the site at `address` calls now: its ops and trampoline, or undefined where it is idle or no site. */
+  userOf(address: bigint): { name: string; trampoline: bigint } | undefined {
+    const registration = this.#sites.get(address);
+    return registration && { name: registration.ops.name, trampoline: registration.trampoline };
+  }
+
+  /**
+   * Turns an idle site into a call of the ops' own trampoline (F12, F13, F28, F33).
+   *
+   * @throws {SiteError} ENODEV not a site, or ftrace is dead after an earlier mismatch (F14) · EBUSY the site has an
+   * ops that changes ip (F40) · EFAULT, EINVAL the site's bytes are not a NOP5 (F11); ftrace is dead from then on ·
+   * ERANGE the site and its trampoline are too far apart (F10) · ENOMEM no room for the trampoline. Nothing is changed
+   * then.
+   */
+  register(ops: Ops): void {
+    const operation = 'register';
+    if (this.#dead) {
+      throw new SiteError('ENODEV', 'ftrace was switched off by an earlier mismatch', { operation, address: ops.site });
+    }
+    if (!this.#sites.has(ops.site)) throw notASite(operation, ops.site);
+    const present = this.#sites.get(ops.site);
+    if (present !== undefined) {
+      throw new SiteError('EBUSY', `site ${hex(ops.site)} is used by '${present.ops.name}'`, {
+        operation,
+        address: ops.site,
+      });
+    }
+    this.#verify(ops.site, this.#expected(ops.site));
+    const registration = this.#build(ops);
+    try {
+      this.#parts.engine.write(ops.site, callBytes(ops.site, registration.trampoline));
+    } catch (error) {
+      this.#release(registration);
+      throw error;
+    }
+    this.#sites.set(ops.site, registration);
+  }
+
+  /**
+   * Turns the site of `ops` back into a NOP5.
+   *
+   * @throws {SiteError} ENOENT `ops` is not registered · EFAULT, EINVAL the site no longer calls its trampoline (F11,
+   * F13); nothing is written and ftrace is dead from then on (F14)
+   */
+  unregister(ops: Ops): void {
+    const registration = this.#sites.get(ops.site);
+    if (registration?.ops !== ops) {
+      throw new SiteError('ENOENT', `'${ops.name}' is not registered at ${hex(ops.site)}`, {
+        operation: 'unregister',
+        address: ops.site,
+      });
+    }
+    this.#verify(ops.site, this.#expected(ops.site));
+    this.#parts.engine.write(ops.site, NOP5);
+    this.#sites.set(ops.site, undefined);
+    this.#release(registration);
+  }
+
+  /**
+   * Checks that every one of the sites holds what ftrace last wrote there, before the first is changed (F13).
+   *
+   * @throws {SiteError} ENODEV not a site · EFAULT, EINVAL as `register`
+   */
+  verify(sites: Iterable<bigint>): void {
+    for (const site of sites) {
+      if (!this.#sites.has(site)) throw notASite('verify', site);
+      this.#verify(site, this.#expected(site));
+    }
+  }
+
+  /** What ftrace_get_addr_curr says: NOP5, or the call of the trampoline in use. */
+  #expected(site: bigint): Uint8Array {
+    const registration = this.#sites.get(site);
+    return registration === undefined ? NOP5 : callBytes(site, registration.trampoline);
+  }
+
+  /** ftrace_bug: a mismatch switches ftrace off for good (F14). */
+  #verify(site: bigint, expected: Uint8Array): void {
+    try {
+      verifySite(this.#parts.engine, site, expected);
+    } catch (error) {
+      this.#dead = true;
+      throw error;
+    }
+  }
+
+  #build(ops: Ops): Registration {
+    const { engine, arena, kernel, gate, returnThunk } = this.#parts;
+    const spec = { kind: ops.kind, kernel, handler: gate, returnThunk } as const;
+    const length = opsTrampoline({ ...spec, address: arena.base, ops: 0n }).bytes.length;
+    const place = arena.allocate(length + OPS_SIZE);
+    const registration = { ops, trampoline: place, length: length + OPS_SIZE };
+    try {
+      const record = place + BigInt(length);
+      const { bytes } = opsTrampoline({ ...spec, address: place, ops: record });
+      const block = new Uint8Array(registration.length);
+      block.set(bytes);
+      new DataView(block.buffer).setBigUint64(length, gate, true);
+      engine.write(place, block);
+      callBytes(ops.site, place);
+    } catch (error) {
+      this.#release(registration);
+      throw error;
+    }
+    return registration;
+  }
+
+  #release(registration: Registration): void {
+    this.#parts.arena.free(registration.trampoline, registration.length);
+  }
+}
+
+function notASite(operation: string, address: bigint): SiteError {
+  return new SiteError('ENODEV', `${hex(address)} is not an ftrace site`, { operation, address });
+}

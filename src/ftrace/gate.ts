@@ -1,0 +1,35 @@
+// The gate: the one guest entry at which a trampoline asks the core where its call goes (F21, F22).
+import type { Core } from '../core/core.ts';
+import { ANSWER_IP_HIGH, ANSWER_IP_LOW, type Engine } from '../engine/engine.ts';
+import { SITE_SIZE } from './site.ts';
+
+/** What the gate needs to know of its surroundings. */
+export interface GateParts {
+  engine: Engine;
+  core: Core;
+  /** The gate's address, within reach of every trampoline. */
+  address: bigint;
+  /** The core's number of the task that runs now. */
+  currentTask(): number;
+  /** Told of each pass before it is answered. */
+  onPass(): void;
+}
+
+/**
+ * Installs the gate: each pass is one dispatch in the core. Where the core says "run the original", the call goes on
+ * after the site (L42).
+ */
+export function installGate({ engine, core, address, currentTask, onPass }: GateParts): void {
+  engine.setGate(address, (ipLow, ipHigh, answer) => {
+    onPass();
+    const func = core.dispatchPair(ipLow, ipHigh, currentTask());
+    if (func === 0) {
+      const low = ipLow + SITE_SIZE;
+      answer[ANSWER_IP_LOW] = low;
+      answer[ANSWER_IP_HIGH] = low > 0xffffffff ? ipHigh + 1 : ipHigh;
+    } else {
+      answer[ANSWER_IP_LOW] = core.newFuncLow(func);
+      answer[ANSWER_IP_HIGH] = core.newFuncHigh(func);
+    }
+  });
+}

@@ -1,0 +1,61 @@
+// The kernel's own small routines that compiled code and trampolines need: thunks, __fentry__, and the gate's place.
+import { type Engine, GATE_SIZE } from '../engine/engine.ts';
+import type { Instruction, Reg } from '../x86/encode.ts';
+import { assemble, call, int3, jmp, label, lfence, mem, mov, nop, pause, REGS, ret, ud2 } from '../x86/encode.ts';
+
+/** Name of the gate among the routines. */
+export const GATE = 'tramp64_gate';
+/** Name of the address that a call from outside returns to. */
+export const RETURN_HERE = 'tramp64_return';
+/** What every return of a rethunk kernel jumps to. */
+export const RETURN_THUNK = '__x86_return_thunk';
+
+const THUNK_REGS = REGS.filter((reg) => reg !== 'rsp');
+
+/**
+ * Writes the routines at `address`, which is mapped and has `KERNEL_TEXT_SIZE` bytes.
+ *
+ * @returns the address of each routine by its kernel name
+ */
+export function writeKernelText(engine: Engine, address: bigint): ReadonlyMap<string, bigint> {
+  const { bytes, labels } = assemble(address, [
+    ...routine(GATE, [...Array(GATE_SIZE)].map(int3)),
+    ...routine(RETURN_HERE, [int3()]),
+    ...routine(RETURN_THUNK, [ret(), int3()]),
+    ...routine('__fentry__', [jmp(RETURN_THUNK)]),
+    ...routine('__stack_chk_fail', [ud2()]),
+    ...THUNK_REGS.flatMap((reg) => [...routine(`__x86_indirect_thunk_${reg}`, retpoline(reg))]),
+  ]);
+  engine.write(address, bytes);
+  return new Map(
+    [...labels].filter(([name]) => !name.startsWith('.')).map(([name, offset]) => [name, address + BigInt(offset)]),
+  );
+}
+
+/** Bytes that `writeKernelText` needs at most. */
+export const KERNEL_TEXT_SIZE = 0x1000n;
+
+/** A named routine, its start on a 16-byte boundary. */
+function routine(name: string, body: Instruction[]): Instruction[] {
+  const length = body.reduce((sum, instruction) => sum + instruction.length, 0);
+  const filler = (16 - (length % 16)) % 16;
+  return [label(name), ...body, ...Array.from({ length: filler }, int3)];
+}
+
+/**
+ * A retpoline: the return-address predictor is sent to the pausing loop, the return goes to the register
+ * (arch/x86/lib/retpoline.S).
+ */
+function retpoline(reg: Reg): Instruction[] {
+  return [
+    call(`.set_${reg}`),
+    label(`.spin_${reg}`),
+    pause(),
+    lfence(),
+    jmp(`.spin_${reg}`),
+    label(`.set_${reg}`),
+    mov(mem('rsp'), reg),
+    jmp(RETURN_THUNK),
+    nop(1),
+  ];
+}

@@ -1,0 +1,391 @@
+// The composition root: makes engine, core, images, ftrace and livepatch meet, and runs calls on them.
+import { hex } from './address.ts';
+import { Core } from './core/core.ts';
+import { createEngine } from './engine/create.ts';
+import type { Engine, EngineName, Exit, RegisterName } from './engine/engine.ts';
+import { EngineError, TrampolineError } from './errors.ts';
+import { ArrivalWatch } from './ftrace/arrival.ts';
+import { CodeArena } from './ftrace/code-arena.ts';
+import { Ftrace } from './ftrace/ftrace.ts';
+import { installGate } from './ftrace/gate.ts';
+import { GATE, RETURN_HERE, RETURN_THUNK, writeKernelText } from './ftrace/kernel-text.ts';
+import { RangeSet } from './ftrace/ranges.ts';
+import { SITE_SIZE } from './ftrace/site.ts';
+import type { KernelVersion, TrampolineKind } from './ftrace/trampoline.ts';
+import type { LoadedImage } from './image/image.ts';
+import { Livepatch } from './livepatch/livepatch.ts';
+import type { Argument } from './machine/arguments.ts';
+import { ARRIVING_REGISTERS, CALLEE_SAVED, prepareCall } from './machine/arguments.ts';
+import { CANARY_OFFSET, GUEST_MAP } from './machine/guest-map.ts';
+import { Images, type LoadOptions, type Location } from './machine/images.ts';
+
+/** How a machine is made. */
+export interface MachineOptions {
+  /** The CPU; `unicorn` by default. */
+  engine?: EngineName;
+  /** The kernel whose trampolines are used; `6.12` by default. */
+  kernel?: KernelVersion;
+  /** The kind of trampoline that livepatch uses; `args` by default, as since Linux 5.11 (L27). */
+  trampoline?: TrampolineKind;
+  /** Instructions that a call may take; 1,000,000 by default. */
+  budget?: number;
+  /** Names of the tasks; `['init']` by default. The first one calls unless a call names another. */
+  tasks?: readonly string[];
+}
+
+/** How a call is made. */
+export interface CallOptions {
+  /** Which task calls. */
+  task?: string;
+  /** Instructions it may take, instead of the machine's. */
+  budget?: number;
+  /** Told of each arrival while the guest runs. */
+  onArrival?: (arrival: Location) => void;
+}
+
+/** Where a call arrived, and what it found there. */
+export interface Arrival extends Location {
+  /** Registers that did not arrive as in a plain call: of rsp, rax, the argument and the callee-saved ones (I3). */
+  readonly changed: readonly RegisterName[];
+  /** True where the return address on the stack is the caller's. */
+  readonly returnsToCaller: boolean;
+}
+
+/** What a call did, all of it read off the CPU. */
+export interface CallResult {
+  /** Where the call arrived: the first instruction outside sites, trampolines and gate. */
+  readonly runs: Arrival;
+  /** Where each dispatch of the call arrived, nested ones included, in order. */
+  readonly visits: readonly Location[];
+  /** rax. */
+  readonly returns: bigint;
+  readonly rdx: bigint;
+  /** xmm0, lowest byte first. */
+  readonly xmm0: Uint8Array;
+  /** Instructions retired from the call to its return, without what the gate stands for. */
+  readonly instructions: number;
+  /** Callee-saved registers, and rsp, that the callee did not give back. */
+  readonly clobbered: readonly RegisterName[];
+  /** Where each argument passed by address lies in the guest; undefined for integers. */
+  readonly buffers: readonly (bigint | undefined)[];
+}
+
+/** One instruction of a traced call. */
+export interface TraceStep {
+  readonly ip: bigint;
+  /** What the instruction belongs to. */
+  readonly part: 'site' | 'trampoline' | 'gate' | 'routine' | 'function';
+  /** The symbol that holds it. */
+  readonly location: Location;
+}
+
+/** How a run inside the machine ended. */
+interface Run {
+  exit: Exit;
+  arrivals: { arrival: Arrival; dispatched: boolean }[];
+  registers: ReadonlyMap<RegisterName, bigint>;
+  buffers: readonly (bigint | undefined)[];
+}
+
+/**
+ * A guest with images, sites, func stacks and tasks. Machines know nothing of one another. Everything but `create` is
+ * synchronous; `call`, `probe`, `trace` and `dispose` from inside `onArrival` throw EngineError EBUSY.
+ */
+export class Machine {
+  /** The patches and their func stacks. */
+  readonly livepatch: Livepatch;
+  readonly images: Images;
+  readonly engine: Engine;
+  readonly core: Core;
+  readonly ftrace: Ftrace;
+  readonly kernel: KernelVersion;
+  readonly #budget: number;
+  readonly #tasks: ReadonlyMap<string, number>;
+  readonly #glue = new RangeSet();
+  readonly #arena: CodeArena;
+  readonly #routines: ReadonlyMap<string, bigint>;
+  #task: number;
+  #watch: ArrivalWatch | undefined;
+  #running = false;
+  #disposed = false;
+
+  private constructor(engine: Engine, core: Core, options: MachineOptions) {
+    this.engine = engine;
+    this.core = core;
+    this.kernel = options.kernel ?? '6.12';
+    this.#budget = options.budget ?? 1_000_000;
+    this.#tasks = new Map((options.tasks ?? ['init']).map((name) => [name, core.addTask()]));
+    this.#task = [...this.#tasks.values()][0] ?? core.addTask();
+    const { stack, data, perCpu, routines, trampolines } = GUEST_MAP;
+    for (const region of [stack, data, perCpu]) engine.map(region.base, region.size, 'rw');
+    engine.map(routines.base, routines.size, 'rx');
+    this.#routines = writeKernelText(engine, routines.base);
+    engine.writeRegister('gsBase', perCpu.base);
+    engine.write(perCpu.base + CANARY_OFFSET, Uint8Array.of(0x00, 0x5c, 0x9e, 0x17, 0xd3, 0x4a, 0xb6, 0x81));
+    this.#arena = new CodeArena(engine, trampolines.base, trampolines.size);
+    this.#glue.add([
+      { start: routines.base, end: routines.base + routines.size },
+      { start: trampolines.base, end: trampolines.base + trampolines.size },
+    ]);
+    this.images = new Images(engine, this.#routines);
+    this.ftrace = new Ftrace({
+      engine,
+      arena: this.#arena,
+      kernel: this.kernel,
+      gate: this.#routine(GATE),
+      returnThunk: this.#routine(RETURN_THUNK),
+    });
+    this.livepatch = new Livepatch({
+      core,
+      ftrace: this.ftrace,
+      kind: options.trampoline ?? 'args',
+      object: (name) => this.images.object(name),
+      image: (name) => this.images.scope(name),
+      location: (at) => this.images.site(at),
+    });
+    installGate({
+      engine,
+      core,
+      address: this.#routine(GATE),
+      currentTask: () => this.#task,
+      onPass: () => this.#watch?.passedGate(),
+    });
+  }
+
+  /**
+   * Makes a machine without images.
+   *
+   * @throws {EngineError} ENOMEM too many machines are alive · ENODEV the engine is not present on this host
+   */
+  static async create(options: MachineOptions = {}): Promise<Machine> {
+    const core = await Core.create();
+    const engine = await createEngine(options.engine ?? 'unicorn');
+    try {
+      return new Machine(engine, core, options);
+    } catch (error) {
+      engine.dispose();
+      throw error;
+    }
+  }
+
+  /**
+   * Loads an ELF image; its sites are known to ftrace from then on.
+   *
+   * @throws {ImageError} what is wrong with the image, or its name is taken; nothing is loaded then
+   */
+  load(bytes: Uint8Array, options: LoadOptions): LoadedImage {
+    const image = this.images.load(bytes, options);
+    this.ftrace.addSites(image.sites.map((site) => site.address));
+    this.#glue.add(
+      image.functions.flatMap(({ address, site }) =>
+        site === undefined ? [] : [{ start: address, end: site.address + BigInt(SITE_SIZE) }],
+      ),
+    );
+    return image;
+  }
+
+  /**
+   * The address of `image:symbol`, of a symbol by its bare name, or of an address itself.
+   * @throws {TrampolineError} ENOENT nothing has that name
+   */
+  address(target: string | bigint): bigint {
+    if (typeof target === 'bigint') return target;
+    const found = this.images.address(target);
+    if (found === undefined) {
+      throw new TrampolineError('ENOENT', `no loaded image defines '${target}'`, { operation: 'look up' });
+    }
+    return found;
+  }
+
+  /**
+   * Calls a guest function and runs it to its return.
+   *
+   * @param target `image:symbol`, a symbol, or an address
+   * @throws {EngineError} EFAULT the guest touched memory it may not · EIO any other guest fault · ETIMEDOUT the budget
+   * is spent · EOPNOTSUPP an instruction this engine is not trusted with · EBUSY called from inside a run
+   * @throws {TrampolineError} ENOENT no such function or task
+   */
+  call(target: string | bigint, args: readonly Argument[] = [], options: CallOptions = {}): CallResult {
+    const { exit, arrivals, registers, buffers } = this.#run(target, args, options, false);
+    this.#expect(exit, 'until', 'call', target);
+    const first = arrivals[0];
+    if (first === undefined) {
+      throw new EngineError('EIO', `'${nameOf(target)}' returned without reaching any function`, { operation: 'call' });
+    }
+    const rsp = registers.get('rsp') ?? 0n;
+    const clobbered = CALLEE_SAVED.filter((name) => this.engine.readRegister(name) !== registers.get(name));
+    return {
+      runs: first.arrival,
+      visits: arrivals.filter((one) => one.dispatched).map((one) => one.arrival),
+      returns: this.engine.readRegister('rax'),
+      rdx: this.engine.readRegister('rdx'),
+      xmm0: this.engine.readXmm(0),
+      instructions: exit.instructions,
+      clobbered: this.engine.readRegister('rsp') === rsp + 8n ? clobbered : ['rsp', ...clobbered],
+      buffers,
+    };
+  }
+
+  /**
+   * Calls a function and stops where the call arrives, before the body runs.
+   *
+   * @throws as `call`
+   */
+  probe(target: string | bigint, options: CallOptions = {}): Arrival & { instructions: number } {
+    const { exit, arrivals } = this.#run(target, [], options, true);
+    this.#expect(exit, 'stopped', 'probe', target);
+    const first = arrivals[0];
+    if (first === undefined) throw new EngineError('EIO', 'the run stopped without an arrival', { operation: 'probe' });
+    return { ...first.arrival, instructions: exit.instructions };
+  }
+
+  /**
+   * Calls a function one instruction at a time; the gate is one step. Ends at the return.
+   *
+   * @throws as `call`, from the step that fails
+   */
+  *trace(
+    target: string | bigint,
+    args: readonly Argument[] = [],
+    options: Pick<CallOptions, 'task' | 'budget'> = {},
+  ): Generator<TraceStep, void, void> {
+    this.#begin('trace', options.task);
+    try {
+      const entry = this.address(target);
+      const end = this.#routine(RETURN_HERE);
+      prepareCall(this.engine, args, end);
+      this.engine.writeRegister('rip', entry);
+      let left = options.budget ?? this.#budget;
+      for (let ip = entry; ip !== end; ip = this.engine.readRegister('rip')) {
+        if (left-- <= 0) throw budgetSpent('trace', options.budget ?? this.#budget, ip);
+        yield { ip, part: this.#partAt(ip), location: this.images.locate(ip) };
+        const exit = this.engine.step();
+        // a branch ends its step elsewhere than after itself
+        if (exit.reason !== 'stopped') this.#expect(exit, 'until', 'trace', target);
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Guest memory, whatever the page allows. @throws {EngineError} EFAULT not mapped */
+  read(at: bigint, length: number): Uint8Array {
+    return this.engine.read(at, length);
+  }
+
+  /** Frees the guest. @throws {EngineError} EBUSY from inside a run */
+  dispose(): void {
+    if (this.#disposed) return;
+    if (this.#running) throw busy('dispose');
+    this.#disposed = true;
+    this.engine.dispose();
+  }
+
+  #run(target: string | bigint, args: readonly Argument[], options: CallOptions, stop: boolean): Run {
+    this.#begin(stop ? 'probe' : 'call', options.task);
+    try {
+      const entry = this.address(target);
+      const returnTo = this.#routine(RETURN_HERE);
+      const { registers, buffers } = prepareCall(this.engine, args, returnTo);
+      const arrivals: Run['arrivals'] = [];
+      const watch = new ArrivalWatch(this.#glue, (at, dispatched) => {
+        const arrival = this.#arrivalAt(at, arrivals.length === 0 ? registers : undefined, returnTo);
+        arrivals.push({ arrival, dispatched });
+        options.onArrival?.(arrival);
+        return stop;
+      });
+      this.#watch = watch;
+      const exit = this.engine.run({
+        from: entry,
+        until: returnTo,
+        budget: options.budget ?? this.#budget,
+        onBlock: (address, size) => watch.enterBlock(address, size),
+      });
+      return { exit, arrivals, registers, buffers };
+    } finally {
+      this.#watch = undefined;
+      this.#running = false;
+    }
+  }
+
+  #begin(operation: string, task: string | undefined): void {
+    if (this.#running) throw busy(operation);
+    if (this.#disposed) throw new EngineError('EINVAL', 'the machine is disposed', { operation });
+    const chosen = task === undefined ? [...this.#tasks.values()][0] : this.#tasks.get(task);
+    if (chosen === undefined) {
+      throw new TrampolineError('ENOENT', `no task is named '${task}'`, { operation });
+    }
+    this.#task = chosen;
+    this.#running = true;
+  }
+
+  /** The arrival at `at`; for the call's own one, with what became of the registers since the entry. */
+  #arrivalAt(at: bigint, entry: ReadonlyMap<RegisterName, bigint> | undefined, returnTo: bigint): Arrival {
+    const location = this.images.locate(at);
+    if (entry === undefined) return { ...location, changed: [], returnsToCaller: true };
+    const changed = ARRIVING_REGISTERS.filter((name) => this.engine.readRegister(name) !== entry.get(name));
+    const slot = new DataView(this.engine.read(entry.get('rsp') ?? 0n, 8).buffer);
+    return { ...location, changed, returnsToCaller: slot.getBigUint64(0, true) === returnTo };
+  }
+
+  #partAt(ip: bigint): TraceStep['part'] {
+    const { routines, trampolines } = GUEST_MAP;
+    if (ip === this.#routine(GATE)) return 'gate';
+    if (ip >= routines.base && ip < routines.base + routines.size) return 'routine';
+    if (ip >= trampolines.base && ip < trampolines.base + trampolines.size) return 'trampoline';
+    return this.#glue.skip(ip) === ip ? 'function' : 'site';
+  }
+
+  #routine(name: string): bigint {
+    const found = this.#routines.get(name);
+    if (found === undefined) throw new TrampolineError('ENOENT', `no routine '${name}'`, { operation: 'look up' });
+    return found;
+  }
+
+  /** Turns any other end of a run than the wanted one into an error. */
+  #expect(exit: Exit, wanted: Exit['reason'], operation: string, target: string | bigint): void {
+    if (exit.reason === wanted) return;
+    const { address: rip, name, offset } = this.images.locate(exit.rip);
+    const at = `${name}+${hex(offset)}`;
+    const of = `'${nameOf(target)}'`;
+    if (exit.reason === 'budget') throw budgetSpent(operation, exit.instructions, rip);
+    if (exit.reason === 'not-judged') {
+      throw new EngineError('EOPNOTSUPP', `${of} is not judged at ${at}: ${exit.why}`, {
+        operation,
+        engineCode: 'not-judged',
+        rip,
+      });
+    }
+    const { fault } = exit;
+    if (fault === undefined) {
+      throw new EngineError('EIO', `${of} ended at ${at} (${exit.reason})`, {
+        operation,
+        engineCode: exit.reason,
+        rip,
+      });
+    }
+    const memory = fault.kind === 'unmapped' || fault.kind === 'protected';
+    const what = memory ? `${fault.access} of ${fault.kind} ${hex(fault.address ?? 0n)}` : fault.kind;
+    throw new EngineError(memory ? 'EFAULT' : 'EIO', `${of}: ${what} at ${at}`, {
+      operation,
+      engineCode: fault.kind,
+      rip,
+    });
+  }
+}
+
+function nameOf(target: string | bigint): string {
+  return typeof target === 'string' ? target : hex(target);
+}
+
+function busy(operation: string): EngineError {
+  return new EngineError('EBUSY', 'the machine is running a call', { operation });
+}
+
+function budgetSpent(operation: string, count: number, rip: bigint): EngineError {
+  return new EngineError('ETIMEDOUT', `the budget is spent after ${count} instructions, at ${hex(rip)}`, {
+    operation,
+    engineCode: 'budget',
+    rip,
+  });
+}

@@ -1,0 +1,93 @@
+// Passing arguments the way the System V ABI does: six in registers, the rest on the stack, buffers in guest memory.
+import { address, wrap } from '../address.ts';
+import { type Engine, GENERAL_REGISTERS, type RegisterName } from '../engine/engine.ts';
+import { EngineError } from '../errors.ts';
+import { GUEST_MAP } from './guest-map.ts';
+
+/** An argument: an integer of 64 bits, a text (passed by address, NUL-terminated) or bytes (passed by address). */
+export type Argument = bigint | string | Uint8Array;
+
+/** Registers of the first six integer arguments, in order. */
+export const ARGUMENT_REGISTERS = ['rdi', 'rsi', 'rdx', 'rcx', 'r8', 'r9'] as const satisfies readonly RegisterName[];
+
+/** Registers a callee must give back unchanged. */
+export const CALLEE_SAVED = ['rbx', 'rbp', 'r12', 'r13', 'r14', 'r15'] as const satisfies readonly RegisterName[];
+
+/**
+ * Registers that arrive at a function as the caller left them although the call was redirected (I3): all but r10 and
+ * r11, which a C caller does not expect to survive (F23).
+ */
+export const ARRIVING_REGISTERS: readonly RegisterName[] = GENERAL_REGISTERS.filter(
+  (name) => name !== 'r10' && name !== 'r11',
+);
+
+/** A call made ready: registers are set, buffers and stack are written. */
+export interface PreparedCall {
+  /** All general registers at the function's entry. */
+  registers: ReadonlyMap<RegisterName, bigint>;
+  /** Where each argument that is a buffer was placed; undefined for integers. */
+  buffers: readonly (bigint | undefined)[];
+}
+
+/**
+ * Makes a call ready: places buffers, pushes arguments 7 and up and the return address, and gives every other register
+ * a value of its own, so that a lost register shows.
+ *
+ * @throws {RangeError} an integer does not fit in 64 bits
+ * @throws {EngineError} ENOMEM the arguments do not fit into the guest's data region or stack
+ */
+export function prepareCall(engine: Engine, args: readonly Argument[], returnTo: bigint): PreparedCall {
+  const { values, buffers } = placeBuffers(engine, args);
+  const onStack = values.slice(ARGUMENT_REGISTERS.length);
+  const top = GUEST_MAP.stack.base + GUEST_MAP.stack.size - 0x100n;
+  // rsp + 8 is a multiple of 16 at the entry (System V ABI 3.2.2)
+  const rsp = ((top - BigInt(8 * onStack.length)) / 16n) * 16n - 8n;
+  if (rsp < GUEST_MAP.stack.base + GUEST_MAP.stack.size / 2n) throw tooLarge('stack');
+  const slots = new DataView(new ArrayBuffer(8 * (1 + onStack.length)));
+  slots.setBigUint64(0, returnTo, true);
+  for (const [i, value] of onStack.entries()) slots.setBigUint64(8 * (i + 1), value, true);
+  engine.write(rsp, new Uint8Array(slots.buffer));
+  const registers = new Map<RegisterName, bigint>();
+  for (const [i, name] of GENERAL_REGISTERS.entries()) registers.set(name, sentinel(i));
+  registers.set('rsp', rsp);
+  registers.set('rax', 0n); // al: no vector registers hold variable arguments (System V ABI 3.5.7)
+  ARGUMENT_REGISTERS.forEach((name, i) => {
+    const value = values[i];
+    if (value !== undefined) registers.set(name, value);
+  });
+  for (const [name, value] of registers) engine.writeRegister(name, value);
+  engine.writeRegister('rflags', 2n);
+  return { registers, buffers };
+}
+
+/** A value that differs from register to register and in every byte from zero. */
+function sentinel(index: number): bigint {
+  return wrap(0x5a00_c3c3_1100_0011n + BigInt(index + 1) * 0x0001_0101_0101_0100n);
+}
+
+function placeBuffers(
+  engine: Engine,
+  args: readonly Argument[],
+): { values: bigint[]; buffers: (bigint | undefined)[] } {
+  let next: bigint = GUEST_MAP.data.base;
+  const limit = GUEST_MAP.data.base + GUEST_MAP.data.size;
+  const buffers: (bigint | undefined)[] = [];
+  const values = args.map((argument, i) => {
+    if (typeof argument === 'bigint') {
+      buffers.push(undefined);
+      return argument < 0n && argument >= -(1n << 63n) ? wrap(argument) : address(argument, `args[${i}]`);
+    }
+    const bytes = typeof argument === 'string' ? new TextEncoder().encode(`${argument}\0`) : argument;
+    const place = next;
+    next = (place + BigInt(bytes.length) + 15n) & ~15n;
+    if (next > limit) throw tooLarge('data region');
+    if (bytes.length > 0) engine.write(place, bytes);
+    buffers.push(place);
+    return place;
+  });
+  return { values, buffers };
+}
+
+function tooLarge(region: string): EngineError {
+  return new EngineError('ENOMEM', `the arguments do not fit into the guest's ${region}`, { operation: 'call' });
+}

@@ -1,0 +1,28 @@
+// Where things lie in the guest, after the kernel's own map (Documentation/arch/x86/x86_64/mm.rst).
+
+/** A region of guest addresses, sizes in bytes. */
+export interface Region {
+  readonly base: bigint;
+  readonly size: bigint;
+}
+
+/** The regions of a machine. All code is in the top 2 GiB, so that rel32 reaches from any image to any trampoline. */
+export const GUEST_MAP = {
+  /** The stack of the running task; unmapped pages lie on both sides. */
+  stack: { base: 0xffffc90000000000n, size: 0x40000n },
+  /** Arguments that are passed by address. */
+  data: { base: 0xffff888000000000n, size: 0x40000n },
+  /** What gs: addresses; the stack canary is at 0x28 in it. */
+  perCpu: { base: 0xffff888100000000n, size: 0x1000n },
+  /** The image of kind vmlinux. */
+  kernelText: { base: 0xffffffff81000000n, size: 0x1f000000n },
+  /** Modules, livepatches and other code. */
+  modules: { base: 0xffffffffa0000000n, size: 0x20000000n },
+  /** The gate and the kernel's own routines. */
+  routines: { base: 0xffffffffc0000000n, size: 0x1000n },
+  /** Trampolines. */
+  trampolines: { base: 0xffffffffc0010000n, size: 0x3e000000n },
+} as const satisfies Record<string, Region>;
+
+/** Offset of the stack canary from gs (-mstack-protector-guard-reg=gs, the kernel's fixed_percpu_data). */
+export const CANARY_OFFSET = 0x28n;

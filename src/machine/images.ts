@@ -1,0 +1,185 @@
+// The images of a machine: placing them in guest memory, and naming addresses by image and symbol.
+import { hex, PAGE_SIZE, pageCeil } from '../address.ts';
+import type { Engine } from '../engine/engine.ts';
+import { ImageError } from '../errors.ts';
+import { ElfFile } from '../image/elf.ts';
+import type { LoadedImage } from '../image/image.ts';
+import { loadImage } from '../image/load.ts';
+import type { SymbolScope } from '../livepatch/symbols.ts';
+import { GUEST_MAP } from './guest-map.ts';
+
+/** What an image is to the machine. */
+export type ImageKind = 'vmlinux' | 'module' | 'livepatch' | 'code';
+
+/** How to load an image. */
+export interface LoadOptions {
+  /** The name it goes by; unique in the machine. */
+  name: string;
+  /** By default `vmlinux` for the first image and `code` for the others. */
+  kind?: ImageKind;
+  /** What undefined symbols mean: an address, `'ret'` (a function that only returns), or `'image:symbol'`. */
+  symbols?: Readonly<Record<string, bigint | string>>;
+}
+
+/** A place in the guest by name. */
+export interface Location {
+  readonly address: bigint;
+  /** `image:symbol`, or the bare address where no symbol holds it. */
+  readonly name: string;
+  /** Bytes past the symbol's start. */
+  readonly offset: bigint;
+}
+
+/** The images of one machine, in the order of loading. */
+export class Images {
+  readonly #engine: Engine;
+  readonly #routines: ReadonlyMap<string, bigint>;
+  readonly #images = new Map<string, LoadedImage>();
+  readonly #kinds = new Map<LoadedImage, ImageKind>();
+  readonly #next: Record<'kernelText' | 'modules', bigint> = {
+    kernelText: GUEST_MAP.kernelText.base,
+    modules: GUEST_MAP.modules.base,
+  };
+
+  /** @param routines what every image may import, by name */
+  constructor(engine: Engine, routines: ReadonlyMap<string, bigint>) {
+    this.#engine = engine;
+    this.#routines = routines;
+  }
+
+  /** All images in the order of loading. */
+  get all(): readonly LoadedImage[] {
+    return [...this.#images.values()];
+  }
+
+  get(name: string): LoadedImage | undefined {
+    return this.#images.get(name);
+  }
+
+  /** What a loaded image is to the machine. */
+  kindOf(image: LoadedImage): ImageKind | undefined {
+    return this.#kinds.get(image);
+  }
+
+  /**
+   * Lays an image out, relocates it and maps it.
+   *
+   * @throws {ImageError} EEXIST the name is taken · ENOENT a `symbols` entry names nothing · ENOMEM no room · and what
+   * `ElfFile.parse` and `loadImage` throw. Nothing stays mapped then.
+   */
+  load(bytes: Uint8Array, options: LoadOptions): LoadedImage {
+    const { name } = options;
+    if (this.#images.has(name)) {
+      throw new ImageError('EEXIST', `an image named '${name}' is loaded already`, { operation: 'load', image: name });
+    }
+    const kind = options.kind ?? (this.#images.size === 0 ? 'vmlinux' : 'code');
+    const area = kind === 'vmlinux' ? 'kernelText' : 'modules';
+    const file = ElfFile.parse(bytes, name);
+    const base = this.#next[area];
+    const image = loadImage(file, { base, resolve: (symbol) => this.#resolve(symbol, options) });
+    // an executable keeps its own addresses
+    const placed = image.type !== 'executable';
+    const region = GUEST_MAP[area];
+    if (placed && image.end > region.base + region.size) {
+      throw new ImageError('ENOMEM', `'${name}' does not fit into the ${region.size} bytes for ${kind} images`, {
+        operation: 'load',
+        image: name,
+      });
+    }
+    this.#map(image);
+    this.#images.set(name, image);
+    this.#kinds.set(image, kind);
+    // one page stays unmapped between images, so that running off an end faults
+    if (placed) this.#next[area] = pageCeil(image.end) + PAGE_SIZE;
+    return image;
+  }
+
+  /** The address of `image:symbol`, or of a symbol that one image alone defines globally. */
+  address(name: string): bigint | undefined {
+    const colon = name.indexOf(':');
+    if (colon >= 0) return symbolIn(this.#images.get(name.slice(0, colon)), name.slice(colon + 1));
+    for (const image of this.#images.values()) {
+      const found = symbolIn(image, name);
+      if (found !== undefined) return found;
+    }
+    return this.#routines.get(name);
+  }
+
+  /** The function or symbol that holds an address. */
+  locate(address: bigint): Location {
+    for (const image of this.#images.values()) {
+      if (address < image.base || address >= image.end) continue;
+      const func = image.functionAt(address);
+      if (func !== undefined) {
+        return { address, name: `${image.name}:${func.name}`, offset: address - func.address };
+      }
+    }
+    for (const [name, start] of this.#routines) if (start === address) return { address, name, offset: 0n };
+    return { address, name: hex(address), offset: 0n };
+  }
+
+  /** The symbols livepatch looks functions up in: vmlinux for null, else the module of that name (L21). */
+  object(name: string | null): SymbolScope | undefined {
+    const image = name === null ? this.all.find((one) => this.kindOf(one) === 'vmlinux') : this.#images.get(name);
+    if (image === undefined || (name !== null && this.kindOf(image) !== 'module')) return undefined;
+    return { name, symbols: image.symbols };
+  }
+
+  /** The symbols of any image by its name. */
+  scope(name: string): SymbolScope | undefined {
+    const image = this.#images.get(name);
+    return image && { name, symbols: image.symbols };
+  }
+
+  /** The site of the function that starts at `address`, or `address` itself where it is a site (F9). */
+  site(address: bigint): bigint | undefined {
+    for (const image of this.#images.values()) {
+      if (address >= image.base && address < image.end) return image.ftraceLocation(address);
+    }
+    return undefined;
+  }
+
+  #resolve(symbol: string, { name, symbols }: LoadOptions): bigint | undefined {
+    const given = symbols?.[symbol];
+    if (typeof given === 'bigint') return given;
+    const wanted = given === 'ret' ? '__x86_return_thunk' : given;
+    if (wanted === undefined) return this.#routines.get(symbol) ?? this.#exported(symbol);
+    const found = this.address(wanted);
+    if (found === undefined) {
+      throw new ImageError('ENOENT', `symbol '${symbol}' is to be '${wanted}', which no image defines`, {
+        operation: 'load',
+        image: name,
+      });
+    }
+    return found;
+  }
+
+  /** A global symbol of an image that is loaded already. */
+  #exported(symbol: string): bigint | undefined {
+    for (const image of this.#images.values()) {
+      const found = image.symbolsNamed(symbol).find((one) => one.binding !== 'local');
+      if (found !== undefined) return found.address;
+    }
+    return undefined;
+  }
+
+  #map(image: LoadedImage): void {
+    const mapped: { address: bigint; size: bigint }[] = [];
+    try {
+      for (const { address, bytes, access } of image.segments) {
+        const size = pageCeil(BigInt(bytes.length));
+        this.#engine.map(address, size, access);
+        mapped.push({ address, size });
+        this.#engine.write(address, bytes);
+      }
+    } catch (error) {
+      for (const { address, size } of mapped.reverse()) this.#engine.unmap(address, size);
+      throw error;
+    }
+  }
+}
+
+function symbolIn(image: LoadedImage | undefined, name: string): bigint | undefined {
+  if (image === undefined) return undefined;
+  return image.functionNamed(name)?.address ?? image.symbols.find((one) => one.title === name)?.address;
+}

@@ -1,0 +1,135 @@
+// Reports for people: a scenario call by call, an image as a table, and the last line that counts what was not judged.
+import { hex } from '../address.ts';
+import type { ScenarioResult, StepResult, Verdict } from '../scenario/run.ts';
+import type { FunctionVerdict, ImageVerdict } from '../scenario/verify-image.ts';
+import { count, type Paint, plain, table } from './table.ts';
+
+/** Images with more functions than this are not listed in full. */
+const FULL_TABLE = 60;
+/** Names given for each reason of a long list. */
+const NAMES_SHOWN = 5;
+/** Hex digits of a buffer that are printed. */
+const DIGITS_SHOWN = 16;
+
+/** One line of a scenario: the step, and what was seen. */
+export function stepText(
+  { index, step, verdict, runs, returns, instructions, message }: StepResult,
+  paint = plain,
+): string {
+  const number = String(index + 1).padStart(3);
+  const lines: string[] = [];
+  const what = describeStep(step);
+  if (verdict !== 'holds') lines.push(`${number}  ${mark(verdict, paint)} ${what}`, `       ${message}`);
+  else if (runs === undefined)
+    lines.push(`${number}  ${mark(verdict, paint)} ${what}${message && `  ${paint('dim', message)}`}`);
+  else {
+    const result = `= ${hex(returns ?? 0n)}`;
+    lines.push(`${number}  ${mark(verdict, paint)} ${what}  ${result}`);
+    lines.push(
+      `       ran ${paint('bold', runs)}, ${message}${message && ', '}${count(instructions ?? 0, 'instruction')}`,
+    );
+  }
+  const note = noteOf(step);
+  if (note !== undefined) lines.unshift(paint('dim', `     # ${note}`));
+  return lines.join('\n');
+}
+
+/** The line after a scenario's steps. */
+export function scenarioSummary({ summary }: ScenarioResult): string {
+  const { steps, failed, notJudged } = summary;
+  return `${count(steps, 'step')}: ${steps - failed - notJudged} hold, ${failed} failed, ${notJudged} not judged`;
+}
+
+/** The functions of an image: a table, or for a large image what does not hold, grouped by reason. */
+export function imageText(result: ImageVerdict, paint: Paint = plain): string {
+  const lines = [paint('bold', result.file)];
+  const { functions, imports } = result;
+  const listed = functions.length <= FULL_TABLE ? functions : functions.filter((one) => one.verdict === 'broken');
+  if (listed.length > 0) lines.push(...functionTable(listed, paint));
+  if (listed !== functions) lines.push(...groupByReason(functions.filter((one) => one.verdict === 'not judged')));
+  if (imports.length > 0) {
+    lines.push(`${count(imports.length, 'undefined symbol')} placed at unmapped addresses, as no body runs`);
+  }
+  const { holds, failed, notJudged, checks } = result.summary;
+  lines.push(
+    `${count(functions.length, 'function')}, ${count(checks, 'call')} checked: ${holds} hold, ${failed} failed, ${notJudged} not judged`,
+  );
+  return lines.join('\n');
+}
+
+/** The last line of `verify`. */
+export function totalText(total: { judged: number; failed: number; notJudged: number }, paint: Paint = plain): string {
+  const { judged, failed, notJudged } = total;
+  const word = failed > 0 ? paint('bad', 'FAILED') : judged > 0 ? paint('good', 'ok') : 'nothing judged';
+  return `${word}: ${judged - failed} of ${judged} judged hold, ${failed} failed, ${notJudged} not judged`;
+}
+
+function functionTable(functions: readonly FunctionVerdict[], paint: Paint): string[] {
+  const rows = functions.map(({ name, site, verdict, checks, instructions, reason }) => [
+    mark(verdict, plain),
+    name,
+    site === undefined ? '-' : hex(site),
+    String(checks),
+    instructions === undefined ? '-' : String(instructions.plain),
+    instructions === undefined ? '-' : String(instructions.patched),
+    reason,
+  ]);
+  const headings = ['', 'function', 'site', 'calls', 'plain', 'patched', ''];
+  return table(headings, rows, [3, 4, 5], paint).map((line) => `  ${colourMark(line, paint)}`);
+}
+
+function groupByReason(functions: readonly FunctionVerdict[]): string[] {
+  const groups = new Map<string, string[]>();
+  for (const { reason, name } of functions) {
+    const names = groups.get(reason);
+    if (names === undefined) groups.set(reason, [name]);
+    else names.push(name);
+  }
+  return [...groups].map(([reason, names]) => {
+    const more = names.length > NAMES_SHOWN ? ', …' : '';
+    return `  not judged: ${count(names.length, 'function')}: ${reason} (${names.slice(0, NAMES_SHOWN).join(', ')}${more})`;
+  });
+}
+
+const MARKS: Readonly<Record<Verdict, string>> = { holds: 'ok', broken: 'FAIL', 'not judged': '-' };
+
+function mark(verdict: Verdict, paint: Paint): string {
+  const text = MARKS[verdict].padEnd(4);
+  return verdict === 'holds' ? paint('good', text) : verdict === 'broken' ? paint('bad', text) : text;
+}
+
+function colourMark(line: string, paint: Paint): string {
+  if (line.startsWith('ok ')) return paint('good', 'ok') + line.slice(2);
+  return line.startsWith('FAIL') ? paint('bad', 'FAIL') + line.slice(4) : line;
+}
+
+function noteOf(step: unknown): string | undefined {
+  const note = (step as { note?: unknown } | null)?.note;
+  return typeof note === 'string' ? note : undefined;
+}
+
+/** The step's verb, subject and arguments as a person would write them. */
+function describeStep(step: unknown): string {
+  const keys = step as Record<string, unknown>;
+  if (typeof keys.call === 'string') {
+    const args = Array.isArray(keys.args) ? keys.args : [];
+    const task = keys.task === undefined ? '' : ` as ${String(keys.task)}`;
+    return `call ${keys.call}(${args.map(describeArgument).join(', ')})${task}`;
+  }
+  const [verb = '', ...rest] = Object.keys(keys).filter((key) => key !== 'note');
+  const details = rest.map((key) => ` ${key} ${plainJson(keys[key])}`).join('');
+  return `${verb} ${plainJson(keys[verb])}${details}`;
+}
+
+function describeArgument(argument: unknown): string {
+  if (typeof argument !== 'object' || argument === null) return String(argument);
+  const { text, symbol, data } = argument as Record<string, unknown>;
+  if (text !== undefined) return JSON.stringify(text);
+  if (symbol !== undefined) return `&${String(symbol)}`;
+  const digits = String(data).replace(/\s+/g, '');
+  return `[${digits.length > DIGITS_SHOWN ? `${digits.slice(0, DIGITS_SHOWN)}…` : digits}]`;
+}
+
+function plainJson(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

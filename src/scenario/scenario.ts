@@ -1,0 +1,69 @@
+// What a scenario is once it has been read: typed, checked, names resolved within the file.
+import type { ErrnoName } from '../errors.ts';
+import type { KernelVersion } from '../ftrace/trampoline.ts';
+import type { PatchSpec } from '../livepatch/patch.ts';
+import type { ImageKind } from '../machine/images.ts';
+import type { Machine } from '../machine.ts';
+import type { JsonNode } from './json.ts';
+
+/** The format that this version reads. */
+export const SCENARIO_FORMAT = 'tramp64-scenario/1';
+
+/** An image to load. */
+export interface ScenarioImage {
+  readonly name: string;
+  /** As written; relative to the scenario file. */
+  readonly file: string;
+  readonly kind: ImageKind;
+  /** What undefined symbols mean. Has no prototype: symbol names come from files. */
+  readonly symbols: Readonly<Record<string, bigint | string>>;
+  /** Where it stands in the file. */
+  readonly at: JsonNode;
+}
+
+/** How the machine is made. */
+export interface ScenarioMachine {
+  readonly kernel?: KernelVersion;
+  readonly budget?: number;
+  readonly tasks?: readonly string[];
+}
+
+/** What a step works on. */
+export interface Guest {
+  readonly machine: Machine;
+  readonly patches: ReadonlyMap<string, PatchSpec>;
+}
+
+/** What a step did. */
+export interface Outcome {
+  /** `image:symbol` of the function that the call arrived at. */
+  readonly runs?: string;
+  /** rax, unsigned. */
+  readonly returns?: bigint;
+  readonly instructions?: number;
+  /** What was seen, for people: `on top of the func stack`. */
+  readonly seen?: string;
+  /** Expectations that were not met, as sentences. Empty: the step holds. */
+  readonly broken: readonly string[];
+}
+
+/** A step, ready to be done. */
+export interface Step {
+  /** As it stands in the file. */
+  readonly source: unknown;
+  readonly verb: string;
+  readonly note: string | undefined;
+  /** The errno that the step must give. */
+  readonly fails: ErrnoName | undefined;
+  /** Does it. Errors of the machine are thrown and judged by the runner. */
+  readonly act: (guest: Guest) => Outcome;
+}
+
+/** A scenario file. */
+export interface Scenario {
+  readonly file: string | undefined;
+  readonly machine: ScenarioMachine;
+  readonly images: readonly ScenarioImage[];
+  readonly patches: ReadonlyMap<string, PatchSpec>;
+  readonly steps: readonly Step[];
+}

@@ -1,0 +1,74 @@
+// The verbs a step may have: one row each. A new verb is a module in verbs/ and a row here.
+import { ERRNO, type ErrnoName } from '../errors.ts';
+import type { JsonNode } from './json.ts';
+import type { Step } from './scenario.ts';
+import type { FileNames, Verb } from './verb.ts';
+import { call } from './verbs/call.ts';
+import { disable, enable } from './verbs/patch.ts';
+import { site } from './verbs/site.ts';
+import { stack } from './verbs/stack.ts';
+
+const VERBS: ReadonlyMap<string, Verb> = new Map(Object.entries({ call, enable, disable, site, stack }));
+
+/** Verbs of the format that are not supported yet. */
+const LATER_VERBS = [
+  'reverse',
+  'force',
+  'load',
+  'unload',
+  'register',
+  'unregister',
+  'patches',
+  'task',
+  'switch',
+  'transition',
+  'tick',
+  'sysfs',
+  'sysctl',
+  'set',
+  'state',
+  'shadow',
+  'ftrace',
+  'inject',
+  'say',
+  'log',
+];
+
+/**
+ * Reads one step.
+ *
+ * @throws {ScenarioError} EINVAL no verb or several, an unknown key, a wrong value · ENOTSUPP not supported yet
+ */
+export function readStep(node: JsonNode, names: FileNames): Step {
+  const [word, verb] = verbOf(node);
+  node.keys([word, ...verb.keys, 'note', 'fails'], verb.later);
+  const fails = readErrno(node.get('fails'));
+  const contradiction = fails && verb.expects.map((key) => node.get(key)).find((found) => found !== undefined);
+  if (contradiction) throw contradiction.error('EINVAL', `a step that fails with ${fails} has nothing else to expect`);
+  return {
+    source: node.value,
+    verb: word,
+    note: node.get('note')?.string(),
+    fails,
+    act: verb.read(node, names),
+  };
+}
+
+function verbOf(node: JsonNode): [string, Verb] {
+  const keys = node.keyNames();
+  const known = [...VERBS.keys(), ...LATER_VERBS];
+  // `task` says who calls where it stands beside `call`
+  const words = keys.filter((key) => known.includes(key) && !(key === 'task' && keys.includes('call')));
+  const [word] = words;
+  if (word === undefined) {
+    throw node.error('EINVAL', `a step needs a verb, one of ${known.join(', ')}; got ${keys.join(', ') || 'no keys'}`);
+  }
+  if (words.length > 1) throw node.error('EINVAL', `a step has one verb, not ${words.length}: ${words.join(', ')}`);
+  const verb = VERBS.get(word);
+  if (verb === undefined) throw node.need(word).error('ENOTSUPP', `the step '${word}' is not supported yet`);
+  return [word, verb];
+}
+
+function readErrno(node: JsonNode | undefined): ErrnoName | undefined {
+  return node?.oneOf(Object.keys(ERRNO) as ErrnoName[]);
+}

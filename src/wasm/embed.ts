@@ -1,0 +1,36 @@
+// Build script, run after asc: writes the release module's bytes and the types of its exports as one TypeScript module.
+import { readFileSync, writeFileSync } from 'node:fs';
+
+const wasm = readFileSync('build/core.release.wasm');
+const declarations = readFileSync('build/core.release.d.ts', 'utf8');
+
+/**
+ * Turns asc's declarations into an interface of the raw exports. A raw u64 or u32 arrives signed, so each docstring
+ * keeps asc's own types.
+ */
+function interfaceOf(text: string): string {
+  const start = text.indexOf('{') + 1;
+  const body = text.slice(start, text.indexOf('\n}', start));
+  return body
+    .replace(
+      /export const (\w+): \{\s*\/\*\* (@type `\w+`) \*\/\s*get value\(\): (\w+)\s*\};?/g,
+      'readonly $1: { readonly value: $3 };',
+    )
+    .replace(/export const (\w+): /g, 'readonly $1: ')
+    .replace(/export function (\w+)/g, '$1')
+    .replace(/\): boolean;/g, '): number;');
+}
+
+writeFileSync(
+  'src/wasm/core.generated.ts',
+  `// Written by src/wasm/embed.ts from build/core.release.wasm; changes here are lost.
+
+/** The release module, base64. */
+export const CORE_BASE64 =
+  '${wasm.toString('base64')}';
+
+/** What the module exports, as WebAssembly gives it: u32 and u64 arrive signed. */
+export interface CoreExports {${interfaceOf(declarations)}
+}
+`,
+);

@@ -1,0 +1,134 @@
+// The packed package: its size, what is in it, that it installs and runs alone, and that its library runs in a browser.
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createContext, runInContext } from 'node:vm';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+const MIB = 1024 * 1024;
+
+describe('the packed package', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tramp64-package-'));
+  const installed = join(folder, 'node_modules', 'tramp64');
+  let packed: { filename: string; size: number; unpackedSize: number; files: { path: string }[] };
+
+  const npm = (args: string[], cwd: string) =>
+    execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const node = (args: string[]) => execFileSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+
+  beforeAll(() => {
+    if (!existsSync('dist/index.js')) throw new Error('dist/ is missing: run npm run build first');
+    const report = npm(['pack', '--ignore-scripts', '--json', '--pack-destination', folder], '.');
+    packed = (JSON.parse(report) as [typeof packed])[0];
+    writeFileSync(join(folder, 'package.json'), '{ "name": "empty", "private": true, "type": "module" }');
+    npm(['install', '--offline', '--no-audit', '--no-fund', join(folder, packed.filename)], folder);
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  test('packs to at most 2 MiB and installs to at most 10 MiB', () => {
+    expect(packed.size).toBeLessThanOrEqual(2 * MIB);
+    expect(sizeOf(join(folder, 'node_modules'))).toBeLessThanOrEqual(10 * MIB);
+  });
+
+  test('brings no other package with it', () => {
+    expect(readdirSync(join(folder, 'node_modules')).filter((name) => !name.startsWith('.'))).toEqual(['tramp64']);
+  });
+
+  test('holds no tests and no sources', () => {
+    const outside = packed.files.map(({ path }) => path).filter((path) => !/^(dist|docs)\//.test(path));
+    expect(outside.filter((path) => !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path))).toEqual([]);
+    expect(packed.files.filter(({ path }) => /test|bench|fixture|\.map$/i.test(path))).toEqual([]);
+  });
+
+  test('carries the licences of what it bundles', () => {
+    const text = readFileSync(join(installed, 'dist', 'THIRD-PARTY.md'), 'utf8');
+    expect(text).toContain('GNU GENERAL PUBLIC LICENSE');
+    expect(text).toContain('https://github.com/unicorn-engine/unicorn');
+    expect(text).toContain('Permission is hereby granted, free of charge');
+  });
+
+  test('the command runs', () => {
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+    expect(npm(['exec', '--offline', '--', 'tramp64', '--version'], folder).trim()).toBe(version);
+  });
+
+  test('the library runs on import, and prints nothing of its own', () => {
+    expect(node(['--input-type=module', '-e', program('tramp64')])).toBe('rax 1, until\n');
+  });
+
+  test('has types for what it exports', () => {
+    const types = readFileSync(join(installed, 'dist', 'index.d.ts'), 'utf8');
+    expect(types).toContain('createUnicorn');
+    expect(types).not.toMatch(/from ['"](?!\.)/);
+  });
+
+  test('a browser bundle of the library runs without the globals of Node', async () => {
+    writeFileSync(join(folder, 'page.js'), program('tramp64'));
+    const { outputFiles } = await build({
+      entryPoints: [join(folder, 'page.js')],
+      absWorkingDir: folder,
+      bundle: true,
+      platform: 'browser',
+      format: 'iife',
+      write: false,
+      logLevel: 'silent',
+    });
+    expect(await said(outputFiles[0]?.text ?? '')).toBe('rax 1, until');
+  });
+});
+
+/** What a script says first in a page: a realm that has the globals of the web, and none of Node. */
+function said(script: string): Promise<string> {
+  return new Promise((resolve) => {
+    const page: Record<string, unknown> = {
+      console: { log: resolve, error: () => undefined, warn: () => undefined },
+      document: { currentScript: { src: 'https://example.test/page.js' } },
+      ...{
+        TextDecoder,
+        TextEncoder,
+        URL,
+        atob,
+        btoa,
+        performance,
+        setTimeout,
+        clearTimeout,
+        setInterval,
+        clearInterval,
+      },
+    };
+    page.window = page;
+    page.self = page;
+    const context = createContext(page);
+    expect(runInContext('typeof process + typeof require + typeof Buffer + typeof global', context)).toBe(
+      'undefined'.repeat(4),
+    );
+    runInContext(script, context);
+  });
+}
+
+/** Bytes of all files below a folder. */
+function sizeOf(folder: string): number {
+  return readdirSync(folder, { withFileTypes: true })
+    .map((entry) => (entry.isDirectory() ? sizeOf(join(folder, entry.name)) : statSync(join(folder, entry.name)).size))
+    .reduce((sum, size) => sum + size, 0);
+}
+
+/** A program over the public API: one instruction on Unicorn, decoded first. */
+function program(from: string): string {
+  return `
+import { createUnicorn, decodeOne } from '${from}';
+async function main() {
+  const engine = await createUnicorn();
+  engine.map(0xffffffff81000000n, 0x1000n, 'rx');
+  const code = Uint8Array.of(0x48, 0xff, 0xc0);
+  if (decodeOne(code, 0n).text !== 'inc rax') throw new Error('decode');
+  engine.write(0xffffffff81000000n, code);
+  const exit = engine.run({ from: 0xffffffff81000000n, until: 0xffffffff81000003n, budget: 10 });
+  console.log(\`rax \${engine.readRegister('rax')}, \${exit.reason}\`);
+  engine.dispose();
+}
+main().catch((error) => console.log(String(error && error.stack || error)));
+`;
+}

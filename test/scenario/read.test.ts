@@ -1,0 +1,124 @@
+// What the reader of scenario files says to wrong input: code and JSON path.
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { ScenarioError } from '../../src/errors.ts';
+import { parseScenario } from '../../src/scenario/read.ts';
+import { EXAMPLES } from './world.ts';
+
+const VALID = {
+  format: 'tramp64-scenario/1',
+  images: [{ name: 'vmlinux', file: 'a.o' }],
+  patches: [{ name: 'p', image: 'vmlinux', objects: [{ name: null, funcs: [{ oldName: 'f', newFunc: 'g' }] }] }],
+  steps: [{ call: 'f' }],
+};
+const with_ = (change: object): string => JSON.stringify({ ...VALID, ...change });
+const step = (one: unknown): string => with_({ steps: [one] });
+const image = (change: object): string => with_({ images: [{ ...VALID.images[0], ...change }] });
+const patch = (change: object): string => with_({ patches: [{ ...VALID.patches[0], ...change }] });
+
+/** The error that a text gives, or a failed test. */
+function errorOf(text: string): ScenarioError {
+  try {
+    parseScenario(text, 'file.json');
+  } catch (error) {
+    if (error instanceof ScenarioError) return error;
+    throw error;
+  }
+  throw new Error('the scenario was read without an error');
+}
+
+describe('a scenario that is wrong is refused with code and JSON path', () => {
+  const cases: [string, string, string, string][] = [
+    ['text that is not JSON', '{"format":', 'EINVAL', '$'],
+    ['JSON that is no object', '[]', 'EINVAL', '$'],
+    ['a deeply nested text', '['.repeat(200_000), 'EINVAL', '$'],
+    ['an unknown format', with_({ format: 'tramp64-scenario/2' }), 'EINVAL', '$.format'],
+    ['an unknown key at the top', with_({ image: [] }), 'EINVAL', '$.image'],
+    ['a key that is no identifier', with_({ 'a b': 1 }), 'EINVAL', '$["a b"]'],
+    ['a key named __proto__', '{"__proto__":{}}', 'EINVAL', '$.__proto__'],
+    ['no images', with_({ images: [] }), 'EINVAL', '$.images'],
+    ['images that are no array', with_({ images: {} }), 'EINVAL', '$.images'],
+    ['an image without a file', with_({ images: [{ name: 'v' }] }), 'EINVAL', '$.images[0]'],
+    ['an image file that is a number', image({ file: 3 }), 'EINVAL', '$.images[0].file'],
+    ['an image of an unknown kind', image({ kind: 'kernel' }), 'EINVAL', '$.images[0].kind'],
+    ['an image name with a colon', image({ name: 'a:b' }), 'EINVAL', '$.images[0].name'],
+    ['an image that comes later', image({ loaded: false }), 'ENOTSUPP', '$.images[0].loaded'],
+    ['an init function', image({ init: 'start' }), 'ENOTSUPP', '$.images[0].init'],
+    ['module parameters', image({ params: {} }), 'ENOTSUPP', '$.images[0].params'],
+    ['a symbol that means nothing', image({ symbols: { x: 'nowhere' } }), 'EINVAL', '$.images[0].symbols.x'],
+    ['a negative symbol', image({ symbols: { x: -1 } }), 'EINVAL', '$.images[0].symbols.x'],
+    ['an image name used twice', with_({ images: [VALID.images[0], VALID.images[0]] }), 'EEXIST', '$.images[1]'],
+    ['an unknown kernel', with_({ machine: { kernel: '5.4' } }), 'EINVAL', '$.machine.kernel'],
+    ['a policy that is not supported', with_({ machine: { policy: 'v10' } }), 'ENOTSUPP', '$.machine.policy'],
+    ['manual transitions', with_({ machine: { transition: 'manual' } }), 'ENOTSUPP', '$.machine.transition'],
+    ['a guest handler', with_({ machine: { handler: 'guest' } }), 'ENOTSUPP', '$.machine.handler'],
+    ['a budget of 0', with_({ machine: { budget: 0 } }), 'EINVAL', '$.machine.budget'],
+    ['a budget without bounds', with_({ machine: { budget: '0xffffffffffffffff' } }), 'EINVAL', '$.machine.budget'],
+    ['no tasks', with_({ machine: { tasks: [] } }), 'EINVAL', '$.machine.tasks'],
+    ['a task named twice', with_({ machine: { tasks: ['a', 'a'] } }), 'EEXIST', '$.machine.tasks[1]'],
+    ['a patch without an image', patch({ image: 'other' }), 'ENOENT', '$.patches[0]'],
+    ['states', patch({ states: [] }), 'ENOTSUPP', '$.patches[0].states'],
+    [
+      'callbacks',
+      patch({ objects: [{ name: null, funcs: [], callbacks: {} }] }),
+      'ENOTSUPP',
+      '$.patches[0].objects[0].callbacks',
+    ],
+    ['an object without a name', patch({ objects: [{ funcs: [] }] }), 'EINVAL', '$.patches[0].objects[0]'],
+    ['an empty object name', patch({ objects: [{ name: '', funcs: [] }] }), 'EINVAL', '$.patches[0].objects[0].name'],
+    ['replace that is a word', patch({ replace: 'yes' }), 'EINVAL', '$.patches[0].replace'],
+    ['a step without a verb', step({ note: 'x' }), 'EINVAL', '$.steps[0]'],
+    ['a step that is a string', step('call'), 'EINVAL', '$.steps[0]'],
+    ['a step with two verbs', step({ enable: 'p', disable: 'p' }), 'EINVAL', '$.steps[0]'],
+    ['a verb that is not supported', step({ reverse: 'p' }), 'ENOTSUPP', '$.steps[0].reverse'],
+    ['the task verb', step({ task: 't', exit: true }), 'ENOTSUPP', '$.steps[0].task'],
+    ['a call in another context', step({ call: 'f', context: 'nmi' }), 'ENOTSUPP', '$.steps[0].context'],
+    ['a call that is parked', step({ task: 'init', call: 'f', until: 'f+0x1' }), 'ENOTSUPP', '$.steps[0].until'],
+    ['a call by an unknown task', step({ call: 'f', task: 'other' }), 'ENOENT', '$.steps[0].task'],
+    ['an unknown key in a call', step({ call: 'f', return: 1 }), 'EINVAL', '$.steps[0].return'],
+    ['an unknown errno', step({ enable: 'p', fails: 'EWRONG' }), 'EINVAL', '$.steps[0].fails'],
+    ['an expectation beside fails', step({ call: 'f', fails: 'EFAULT', returns: 1 }), 'EINVAL', '$.steps[0].returns'],
+    ['an unknown patch', step({ enable: 'q' }), 'ENOENT', '$.steps[0].enable'],
+    ['an argument that is a fraction', step({ call: 'f', args: [1.5] }), 'EINVAL', '$.steps[0].args[0]'],
+    ['an argument that a number cannot hold', step({ call: 'f', args: [2 ** 60] }), 'EINVAL', '$.steps[0].args[0]'],
+    ['an argument of 65 bits', step({ call: 'f', args: ['18446744073709551616'] }), 'EINVAL', '$.steps[0].args[0]'],
+    [
+      'an argument with two meanings',
+      step({ call: 'f', args: [{ text: 'a', data: '00' }] }),
+      'EINVAL',
+      '$.steps[0].args[0]',
+    ],
+    ['a floating-point argument', step({ call: 'f', args: [{ f64: 1 }] }), 'ENOTSUPP', '$.steps[0].args[0].f64'],
+    ['half a byte', step({ call: 'f', args: [{ data: '012' }] }), 'EINVAL', '$.steps[0].args[0].data'],
+    ['a width of 24', step({ call: 'f', width: 24 }), 'EINVAL', '$.steps[0].width'],
+    ['a result wider than its width', step({ call: 'f', width: 8, returns: 256 }), 'EINVAL', '$.steps[0].returns'],
+    ['memory of no argument', step({ call: 'f', memory: { buf: '00' } }), 'ENOENT', '$.steps[0].memory.buf'],
+    ['an xmm0 of 8 bytes', step({ call: 'f', xmm0: '0011223344556677' }), 'EINVAL', '$.steps[0].xmm0'],
+    ['a site that calls the common trampoline', step({ site: 'f', calls: 'common' }), 'ENOTSUPP', '$.steps[0].calls'],
+    ['a nop on a stack', step({ stack: 'f', is: ['nop:p'] }), 'ENOTSUPP', '$.steps[0].is[0]'],
+    ['a stack without an expectation', step({ stack: 'f' }), 'EINVAL', '$.steps[0]'],
+  ];
+  test.each(cases)('%s', (_, text, code, path) => {
+    const error = errorOf(text);
+    expect({ code: error.code, path: error.jsonPath, file: error.file }).toEqual({ code, path, file: 'file.json' });
+    expect(error.message).toContain(`file.json: ${path}`);
+    if (code === 'ENOTSUPP') expect(error.message).toMatch(/not supported yet/);
+  });
+});
+
+describe('a scenario that is right is read', () => {
+  test('the smallest one', () => {
+    const { images, steps } = parseScenario(JSON.stringify(VALID));
+    expect(images.map(({ name, kind }) => [name, kind])).toEqual([['vmlinux', 'vmlinux']]);
+    expect(steps.map(({ verb }) => verb)).toEqual(['call']);
+  });
+
+  test('a symbol named like a member of every object is just a name', () => {
+    const { images } = parseScenario(image({}));
+    expect(images[0]?.symbols.constructor).toBeUndefined();
+  });
+
+  test.each(readdirSync(EXAMPLES).filter((name) => name.endsWith('.json')))('the shipped %s', (name) => {
+    expect(parseScenario(readFileSync(EXAMPLES + name, 'utf8'), name).steps.length).toBeGreaterThan(0);
+  });
+});
