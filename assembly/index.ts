@@ -41,3 +41,6 @@ export {
   tasksIn,
   tasksUsed,
 } from './transition';
+
+// The x86_64 CPU in the same memory.
+export * from './cpu/index';

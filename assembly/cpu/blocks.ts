@@ -4,7 +4,7 @@ import { Decoded, decode, decodedCondition, decodedForm, decodedLength, decodedM
 import { allocateArea, PAGE } from './frames';
 import { Hot, specialise } from './hot';
 import { OP_SIZE } from './op';
-import { EXECUTE, type Page, Pages } from './pages';
+import { EXECUTE, Page, Pages } from './pages';
 import { Fault, FaultAccess, FaultKind, RIP } from './state';
 import { Tlb } from './tlb';
 

@@ -464,7 +464,7 @@ function operands(op: usize, row: u32, size: u32): bool {
   if (modrm >> 6 != 3) {
     isMemory = true;
     memoryOperand(op);
-    if (vector) store<u8>(op, form == Form.VE || form == Form.EV ? <u8>(1 << size) : <u8>(1 << ((row >> 21) & 7)), 3);
+    if (vector) store<u8>(op, form == Form.VE || form == Form.EV ? <u8>((<u32>1) << size) : <u8>((<u32>1) << ((row >> 21) & 7)), 3);
   } else {
     let rmSize = size;
     if (form == Form.GE8) rmSize = 0;

@@ -59,9 +59,9 @@ function shiftBy<S, U>(op: usize, mnemonic: u32): Status {
       const left = mnemonic == M.Rol ? n : (bits - n) & top;
       r = <u64>(<U>((a << left) | (left ? a >> (bits - left) : 0)));
       const high = (r >> top) & 1;
-      const of = mnemonic == M.Rol ? high ^ (r & 1) : high ^ ((r >> (top - 1)) & 1);
+      const over = mnemonic == M.Rol ? high ^ (r & 1) : high ^ ((r >> (top - 1)) & 1);
       cf = mnemonic == M.Rol ? <bool>(r & 1) : <bool>high;
-      Flags.change(CF | OF, (cf ? CF : 0) | (of ? OF : 0));
+      Flags.change(CF | OF, (cf ? CF : 0) | (over ? OF : 0));
       break;
     }
     default: {
@@ -80,8 +80,8 @@ function shiftBy<S, U>(op: usize, mnemonic: u32): Status {
         }
       }
       const high = (r >> top) & 1;
-      const of = mnemonic == M.Rcl ? high ^ carry : high ^ ((r >> (top - 1)) & 1);
-      if (n) Flags.change(CF | OF, (carry ? CF : 0) | (of ? OF : 0));
+      const over = mnemonic == M.Rcl ? high ^ carry : high ^ ((r >> (top - 1)) & 1);
+      if (n) Flags.change(CF | OF, (carry ? CF : 0) | (over ? OF : 0));
       break;
     }
   }

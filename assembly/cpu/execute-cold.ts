@@ -469,7 +469,7 @@ export function cold(op: usize, block: usize): Status {
     }
     case M.Rdfsbase:
     case M.Rdgsbase: {
-      const base = load<u64>(GENERAL, mnemonic == M.Rdfsbase ? FS_BASE : GS_BASE);
+      const base = mnemonic == M.Rdfsbase ? load<u64>(GENERAL, FS_BASE) : load<u64>(GENERAL, GS_BASE);
       if (size == 3) Operand.put<u64>(op, 3, base);
       else Operand.put<u32>(op, 3, <u32>base);
       return Status.Next;

@@ -155,9 +155,9 @@ export class Flags {
   /** Sets the six arithmetic flags, in any combination. */
   static put(flags: u32): void {
     const cf = <u64>(flags & CF);
-    const of = <u64>((flags >> 11) & 1);
+    const over = <u64>((flags >> 11) & 1);
     store<i64>(RESULT, flags & ZF ? 0 : 0x100);
-    store<u64>(CARRIES, (cf << 63) | ((cf ^ of) << 62) | (<u64>((flags >> 4) & 1) << 3));
+    store<u64>(CARRIES, (cf << 63) | ((cf ^ over) << 62) | (<u64>((flags >> 4) & 1) << 3));
     store<u32>(SHAPE, (((flags >> 2) & 1) ^ 1) | (((flags >> 7) & 1) << 8) | (3 << 16));
   }
 
@@ -183,9 +183,9 @@ export class Flags {
   }
 
   /** ZF, SF, PF of a result, for shifts and bit operations that set CF and OF themselves; AF is 0. */
-  static result<T>(result: T, cf: bool, of: bool): void {
+  static result<T>(result: T, cf: bool, over: bool): void {
     store<i64>(RESULT, Flags.extend<T>(result));
-    store<u64>(CARRIES, (<u64>cf << 63) | ((<u64>cf ^ <u64>of) << 62));
+    store<u64>(CARRIES, (<u64>cf << 63) | ((<u64>cf ^ <u64>over) << 62));
     store<u32>(SHAPE, 3 << 16);
   }
 }

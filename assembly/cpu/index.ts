@@ -12,7 +12,7 @@ export { GATE_ANSWER, setGateInWasm } from './gate';
 export { isExecutable, isMapped, mapPages, protectPages, readable, reservePages, unmapPages, writable } from './guest';
 export { isaList, isaRows } from './rows';
 export { retired, run, step, STOP_AT } from './run';
-export { FAULT, GENERAL, MXCSR, RIP, STATE, STATE_SIZE, TASK, XMM } from './state';
+export { FAULT, GENERAL, MXCSR, REP_RIP, RIP, STATE, STATE_SIZE, TASK, XMM } from './state';
 
 /** Carves the CPU's tables and the first frames at `base`; `pool` bytes hold decoded blocks. False: no memory. */
 export function initCpu(base: usize, pool: u32): bool {

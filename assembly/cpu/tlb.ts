@@ -9,7 +9,7 @@
 import { invalidateCode } from './blocks';
 import { PAGE, allocateFrame } from './frames';
 import { memoryAccessed } from './host';
-import { EXECUTE, type Page, Pages, SHARED, WRITE } from './pages';
+import { EXECUTE, Page, Pages, SHARED, WRITE } from './pages';
 import { Fault, FaultAccess, FaultKind, FS_BASE, GENERAL } from './state';
 import { Op } from './op';
 
