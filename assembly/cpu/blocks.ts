@@ -34,6 +34,9 @@ const BLOCK_MOST: usize = BLOCK_HEADER + (MOST_OPS + 1) * OP_SIZE;
 const BUCKETS: u32 = 1 << 16;
 
 let buckets: usize = 0;
+/** The buckets of blocks, and an empty set that steps look into, so that they end at the first branch. */
+let filled: usize = 0;
+let empty: usize = 0;
 let pool: usize = 0;
 let poolEnd: usize = 0;
 let poolNext: usize = 0;
@@ -47,27 +50,34 @@ let hasGate: bool = false;
 
 /** The one instruction of a step, outside the pool. */
 const STEP: usize = memory.data(128, 16);
+/** The end of a step that branched. */
+const STEP_END: usize = memory.data(64, 16);
 /** An instruction whose bytes lie on two pages. */
 const FETCHED: usize = memory.data(16, 8);
 
 export function initBlocks(poolBytes: usize): bool {
-  buckets = allocateArea(<usize>BUCKETS << 2);
+  filled = allocateArea(<usize>BUCKETS << 2);
+  empty = allocateArea(<usize>BUCKETS << 2);
+  buckets = filled;
   pool = allocateArea(poolBytes);
   poolNext = pool;
   poolEnd = pool + poolBytes;
   untilBlock = 0;
   hasGate = false;
-  return buckets != 0 && pool != 0;
+  return filled != 0 && empty != 0 && pool != 0;
 }
 
-@inline
 function bucket(rip: u64): usize {
-  return buckets + ((<usize>((rip * 0x9e3779b97f4a7c15) >> 48)) << 2);
+  return filled + slotOf(rip);
+}
+
+function slotOf(rip: u64): usize {
+  return ((<usize>((rip * 0x9e3779b97f4a7c15) >> 48)) << 2);
 }
 
 /** The block at `rip`, decoded when it is new; 0 where no instruction can be fetched, with RIP set and a fault recorded. */
 export function blockAt(rip: u64): usize {
-  let block = <usize>load<u32>(bucket(rip));
+  let block = <usize>load<u32>(buckets + slotOf(rip));
   while (block) {
     if (load<u64>(block) == rip) return block;
     block = load<u32>(block, 12);
@@ -88,6 +98,7 @@ function onPage(rip: u64): u64 {
 }
 
 function build(rip: u64): usize {
+  if (buckets == empty) return stepEnd(rip);
   if (poolNext + BLOCK_MOST > poolEnd) dropAll();
   const block = changetype<Block>(poolNext);
   if (!fill(block, rip, MOST_OPS)) return 0;
@@ -112,6 +123,19 @@ function attach(block: Block): void {
   block.page2 = second.code;
   second.code = <u32>changetype<usize>(block);
   Tlb.guardWrites(last);
+}
+
+/** While stepping, a block that ends the step stands at every address. */
+export function setStepping(on: bool): void {
+  buckets = on ? empty : filled;
+}
+
+function stepEnd(rip: u64): usize {
+  const block = changetype<Block>(STEP_END);
+  memory.fill(STEP_END, 0, BLOCK_HEADER);
+  block.rip = rip;
+  pseudo(block, Hot.Stepped, rip);
+  return STEP_END;
 }
 
 /** A block of the one instruction at `rip`, for steps; not kept. */
@@ -262,7 +286,7 @@ export function dropAll(): void {
   generation++;
   poolNext = pool;
   untilBlock = 0;
-  memory.fill(buckets, 0, <usize>BUCKETS << 2);
+  memory.fill(filled, 0, <usize>BUCKETS << 2);
   for (let i: u32 = 0; i < Pages.slots(); i++) Pages.slot(i).code = 0;
 }
 

@@ -138,7 +138,7 @@ function bitTest<U>(op: usize, mnemonic: u32): Status {
     // a register indexes a bit string that reaches beyond the operand
     let address = Operand.address(op);
     if (!immediate) address += <u64>((index >> (bits == 64 ? 6 : bits == 32 ? 5 : 4)) * sizeof<U>());
-    at = mnemonic == M.Bt ? Tlb.reader(address, sizeof<U>()) : Tlb.writer(address, sizeof<U>());
+    at = mnemonic == M.Bt ? Tlb.reader(address, sizeof<U>()) : Tlb.updater(address, sizeof<U>());
     if (!at) return Status.Fault;
   }
   const mask = <u64>1 << (index & (bits - 1));

@@ -27,6 +27,12 @@ import { Tlb } from './tlb';
 
 /** Destination of a read-modify-write op: a register's or memory's place, 0 with a fault recorded. */
 export function place<T>(op: usize): usize {
+  if (load<u8>(op, 7) & MEMORY) return Tlb.updater(Operand.address(op), sizeof<T>());
+  return GENERAL + load<u8>(op, 3);
+}
+
+/** The same for an op that only writes. */
+function target<T>(op: usize): usize {
   if (load<u8>(op, 7) & MEMORY) return Tlb.writer(Operand.address(op), sizeof<T>());
   return GENERAL + load<u8>(op, 3);
 }
@@ -134,7 +140,8 @@ function move<T>(op: usize, mnemonic: u32): Status {
     Operand.put<T>(op, 2, value);
     return Status.Next;
   }
-  const at = place<T>(op);
+  const updates = mnemonic == M.Xchg || mnemonic == M.Xadd || mnemonic == M.Cmpxchg;
+  const at = updates ? place<T>(op) : target<T>(op);
   if (!at) return Status.Fault;
   const before = load<T>(at);
   switch (mnemonic) {
@@ -204,7 +211,7 @@ function pop<T>(op: usize): Status {
   const value = load<T>(from);
   // an address that uses rsp is computed after the increment
   store<u64>(GENERAL, sp + sizeof<T>(), RSP);
-  const at = place<T>(op);
+  const at = target<T>(op);
   if (!at) {
     store<u64>(GENERAL, sp, RSP);
     return Status.Fault;
@@ -250,7 +257,7 @@ function cmpxchg8b(op: usize): Status {
   const address = Operand.address(op);
   // cmpxchg16b asks for alignment
   if (wide && address & 15) return Fault.raise(FaultKind.GeneralProtection);
-  const at = Tlb.writer(address, wide ? 16 : 8);
+  const at = Tlb.updater(address, wide ? 16 : 8);
   if (!at) return Status.Fault;
   let equal = false;
   if (wide) {

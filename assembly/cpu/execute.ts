@@ -982,7 +982,7 @@ export function execute(block: usize): Reason {
         continue;
       }
       case Hot.AddMR64: {
-        at = Tlb.writer(Operand.address(op), sizeof<u64>());
+        at = Tlb.updater(Operand.address(op), sizeof<u64>());
         if (!at) return leave(Reason.Fault, block, op, left);
         const a = load<u64>(at);
         const b = Operand.get<u64>(op, 2);
@@ -994,7 +994,7 @@ export function execute(block: usize): Reason {
         continue;
       }
       case Hot.AddMR32: {
-        at = Tlb.writer(Operand.address(op), sizeof<u32>());
+        at = Tlb.updater(Operand.address(op), sizeof<u32>());
         if (!at) return leave(Reason.Fault, block, op, left);
         const a = load<u32>(at);
         const b = Operand.get<u32>(op, 2);
@@ -1006,7 +1006,7 @@ export function execute(block: usize): Reason {
         continue;
       }
       case Hot.AddMI64: {
-        at = Tlb.writer(Operand.address(op), sizeof<u64>());
+        at = Tlb.updater(Operand.address(op), sizeof<u64>());
         if (!at) return leave(Reason.Fault, block, op, left);
         const a = load<u64>(at);
         const b = load<u64>(op, 16);
@@ -1018,7 +1018,7 @@ export function execute(block: usize): Reason {
         continue;
       }
       case Hot.AddMI32: {
-        at = Tlb.writer(Operand.address(op), sizeof<u32>());
+        at = Tlb.updater(Operand.address(op), sizeof<u32>());
         if (!at) return leave(Reason.Fault, block, op, left);
         const a = load<u32>(at);
         const b = load<u32>(op, 16);
@@ -1041,7 +1041,8 @@ export function execute(block: usize): Reason {
         if (status == Status.Unsupported) return leave(Reason.Unsupported, block, op, left);
         if (status == Status.Slice) return leave(Reason.Slice, block, op, left);
         if (status == Status.Trap) {
-          leave(Reason.Fault, block, op, left);
+          // a trap comes after its instruction, which has retired
+          leave(Reason.Fault, block, op, left - 1);
           store<u64>(RIP, load<u64>(op, 24));
           return Reason.Fault;
         }

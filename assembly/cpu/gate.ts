@@ -29,6 +29,13 @@ export function enterGate(): bool {
     gateEntered(<u32>ip, <u32>(ip >> 32));
     answer = load<u64>(GATE_ANSWER);
   }
+  Tlb.silence(true);
+  const done = answerAndReturn(answer);
+  Tlb.silence(false);
+  return done;
+}
+
+function answerAndReturn(answer: u64): bool {
   if (!Tlb.store<u64>(load<u64>(GENERAL, RCX) + REGS_IP, answer)) return false;
   const sp = load<u64>(GENERAL, RSP);
   const at = Tlb.reader(sp, 8);

@@ -1,6 +1,6 @@
 // Runs: slices of a budget, single steps, and the slower loop that tells the host of each block.
 
-import { blockAt, setUntil, stepBlock } from './blocks';
+import { blockAt, setStepping, setUntil, stepBlock } from './blocks';
 import { execute } from './execute';
 import { blockEntered } from './host';
 import { EXTRA, FAULT, LEFT, Reason, RIP } from './state';
@@ -22,6 +22,8 @@ function begin(): void {
   paid = 0;
   store<u64>(EXTRA, 0);
   store<u32>(FAULT, 0);
+  // a hook may have thrown out of the last one
+  setStepping(false);
 }
 
 /** Runs one slice of at most `most` instructions from RIP. */
@@ -48,7 +50,7 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool): Reason {
       if (!most) return Reason.Slice;
       // less is left than the next block needs: instruction by instruction
       const reason = stepOnce();
-      if (reason != Reason.Stepped && reason != Reason.Slice) return reason;
+      if (reason != Reason.Stepped) return reason;
       continue;
     }
     if (hooked && count) {
@@ -72,7 +74,12 @@ function runTo(stop: u64): Reason {
 
 function stepOnce(): Reason {
   const block = stepBlock(load<u64>(RIP));
-  return block ? slice(block, 1) : Reason.Fault;
+  if (!block) return Reason.Fault;
+  setStepping(true);
+  const reason = slice(block, 1);
+  setStepping(false);
+  // a REP instruction that has iterations left ran out of the one it was given
+  return reason == Reason.Slice ? Reason.Stepped : reason;
 }
 
 /** Executes the instruction at RIP. */

@@ -119,7 +119,9 @@ export class Fault {
 
   /** A fault of memory at `address`. */
   static memory(kind: FaultKind, access: FaultAccess, address: u64): void {
-    store<u32>(FAULT, kind);
+    // bits 48 to 63 that differ from bit 47 are refused before any page is looked up, unless the host mapped one there
+    const canonical = <u64>((<i64>(address << 16)) >> 16) == address;
+    store<u32>(FAULT, canonical ? kind : FaultKind.GeneralProtection);
     store<u32>(FAULT + 4, access);
     store<u64>(FAULT + 8, address);
   }

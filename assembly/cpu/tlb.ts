@@ -26,6 +26,10 @@ let bounceAddress: u64 = 0;
 let bounceSize: u32 = 0;
 /** Every data access is told to the host. */
 let traced: bool = false;
+/** … except those of the gate. */
+let silent: bool = false;
+/** The write in progress reads first. */
+let updating: bool = false;
 /** Pages are saved before their first write. */
 let recording: bool = false;
 /** Slots of pages saved since the snapshot are found by their `saved` field. */
@@ -53,7 +57,13 @@ export class Tlb {
 
   static trace(on: bool): void {
     traced = on;
+    updating = false;
     Tlb.flush();
+  }
+
+  /** Accesses are not told to the host, though all others are. */
+  static silence(on: bool): void {
+    silent = on;
   }
 
   static record(on: bool): void {
@@ -81,6 +91,16 @@ export class Tlb {
     return writerSlow(address, size);
   }
 
+  /** As `writer`, for an instruction that reads what it replaces; `wrote` must follow. */
+  @inline
+  static updater(address: u64, size: u32): usize {
+    const entry = Tlb.entry(address);
+    if (load<u64>(entry, TLB + 8) == ((address + (size - 1)) & PAGE_MASK)) {
+      return <usize>(<u32>address + load<u32>(entry, TLB + 16));
+    }
+    return updaterSlow(address, size);
+  }
+
   /** Ends a write to what `writer` answered. */
   @inline
   static wrote(at: usize): void {
@@ -97,6 +117,19 @@ export class Tlb {
     }
     return storeSlow(address, <u64>value, sizeof<T>());
   }
+}
+
+function tell(kind: u32, address: u64, size: u32): void {
+  if (!traced || silent) return;
+  if (updating) memoryAccessed(0, address, size);
+  memoryAccessed(kind, address, size);
+}
+
+function updaterSlow(address: u64, size: u32): usize {
+  updating = true;
+  const at = writerSlow(address, size);
+  updating = false;
+  return at;
 }
 
 function fill(page: Page, address: u64, writable: bool): void {
@@ -135,7 +168,7 @@ function readerSlow(address: u64, size: u32): usize {
   } else {
     fill(page, address, carefree(page));
   }
-  if (traced) memoryAccessed(0, address, size);
+  tell(0, address, size);
   return at;
 }
 
@@ -186,12 +219,12 @@ function writerSlow(address: u64, size: u32): usize {
     memory.copy(BOUNCE + head, next.frame, size - head);
     bounceAddress = address;
     bounceSize = size;
-    if (traced) memoryAccessed(1, address, size);
+    tell(1, address, size);
     return BOUNCE;
   }
   if (!prepareWrite(page, address, address + size)) return 0;
   fill(page, address, carefree(page));
-  if (traced) memoryAccessed(1, address, size);
+  tell(1, address, size);
   return <usize>page.frame + offset;
 }
 
