@@ -343,6 +343,8 @@ function refine(op: usize, isMemory: bool): Decoded {
     case M.Loope:
     case M.Loopne:
     case M.Jrcxz:
+      // f2 and f3 change the condition of loope and loopne on the bare CPU, which no manual says
+      if (repeat && mnemonic != M.Jcc && (opcode & 0xfe) == 0xe0) return Decoded.Outside;
       // with 66 alone Intel's CPUs branch to 64 bits, AMD's to 16
       return operand16 && !(rex & 8) ? Decoded.Outside : Decoded.Branch;
     case M.Int3:

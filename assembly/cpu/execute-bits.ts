@@ -4,7 +4,7 @@ import { place, replace, source } from './execute-cold';
 import { highUnsigned64 } from './execute';
 import { CF, Flags, OF, ZF } from './flags';
 import { Mnemonic as M } from './mnemonics';
-import { FROM_IMM, MEMORY, Operand, SOURCE } from './op';
+import { ADDRESS_32, FROM_IMM, MEMORY, offset, Operand, segment, SOURCE } from './op';
 import { GENERAL, RCX, RDX, Status } from './state';
 import { Tlb } from './tlb';
 
@@ -136,8 +136,10 @@ function bitTest<U>(op: usize, mnemonic: u32): Status {
   let index: i64 = immediate ? load<i64>(op, 16) : signExtend<U>(Operand.get<U>(op, 2));
   if (flags & MEMORY) {
     // a register indexes a bit string that reaches beyond the operand
-    let address = Operand.address(op);
-    if (!immediate) address += <u64>((index >> (bits == 64 ? 6 : bits == 32 ? 5 : 4)) * sizeof<U>());
+    const beyond = immediate ? 0 : <u64>((index >> (bits == 64 ? 6 : bits == 32 ? 5 : 4)) * sizeof<U>());
+    let within = offset(op) + beyond;
+    if (load<u8>(op, 6) & ADDRESS_32) within &= 0xffffffff;
+    const address = segment(op) + within;
     at = mnemonic == M.Bt ? Tlb.reader(address, sizeof<U>()) : Tlb.updater(address, sizeof<U>());
     if (!at) return Status.Fault;
   }

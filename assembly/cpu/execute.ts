@@ -850,6 +850,7 @@ export function execute(block: usize): Reason {
       }
       case Hot.CallR: {
         rip = Operand.get<u64>(op, 3);
+        if (Branch.refused(rip)) return leave(Reason.Fault, block, op, left);
         if (!Stack.push(load<u64>(op, 24))) return leave(Reason.Fault, block, op, left);
         block = blockAt(rip);
         break;
@@ -858,6 +859,7 @@ export function execute(block: usize): Reason {
         at = Tlb.reader(Operand.address(op), 8);
         if (!at) return leave(Reason.Fault, block, op, left);
         rip = load<u64>(at);
+        if (Branch.refused(rip)) return leave(Reason.Fault, block, op, left);
         if (!Stack.push(load<u64>(op, 24))) return leave(Reason.Fault, block, op, left);
         block = blockAt(rip);
         break;
@@ -866,6 +868,7 @@ export function execute(block: usize): Reason {
         rip = load<u64>(GENERAL, RSP);
         at = Tlb.reader(rip, 8);
         if (!at) return leave(Reason.Fault, block, op, left);
+        if (Branch.refused(load<u64>(at))) return leave(Reason.Fault, block, op, left);
         store<u64>(GENERAL, rip + 8, RSP);
         block = blockAt(load<u64>(at));
         break;
@@ -874,6 +877,7 @@ export function execute(block: usize): Reason {
         rip = load<u64>(GENERAL, RSP);
         at = Tlb.reader(rip, 8);
         if (!at) return leave(Reason.Fault, block, op, left);
+        if (Branch.refused(load<u64>(at))) return leave(Reason.Fault, block, op, left);
         store<u64>(GENERAL, rip + 8 + load<u64>(op, 16), RSP);
         block = blockAt(load<u64>(at));
         break;
@@ -883,13 +887,17 @@ export function execute(block: usize): Reason {
         break;
       }
       case Hot.JmpR: {
-        block = blockAt(Operand.get<u64>(op, 3));
+        rip = Operand.get<u64>(op, 3);
+        if (Branch.refused(rip)) return leave(Reason.Fault, block, op, left);
+        block = blockAt(rip);
         break;
       }
       case Hot.JmpM: {
         at = Tlb.reader(Operand.address(op), 8);
         if (!at) return leave(Reason.Fault, block, op, left);
-        block = blockAt(load<u64>(at));
+        rip = load<u64>(at);
+        if (Branch.refused(rip)) return leave(Reason.Fault, block, op, left);
+        block = blockAt(rip);
         break;
       }
       case Hot.JO: {
@@ -1063,6 +1071,11 @@ export function execute(block: usize): Reason {
 
 @unmanaged
 class Branch {
+  /** A target that is not canonical is refused by the branch itself, before anything changes. */
+  @inline
+  static refused(target: u64): bool {
+    return <u64>((<i64>(target << 16)) >> 16) != target && refuse();
+  }
   @inline
   static taken(op: usize): usize {
     const block = <usize>load<u32>(op, TAKEN);
@@ -1073,6 +1086,11 @@ class Branch {
     const block = <usize>load<u32>(op, AFTER);
     return block ? block : chain(op, AFTER, load<u64>(op, 24));
   }
+}
+
+function refuse(): bool {
+  Fault.raise(FaultKind.GeneralProtection);
+  return true;
 }
 
 /** imul with a truncated result: CF = OF = the product does not fit. */
