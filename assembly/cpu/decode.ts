@@ -4,6 +4,7 @@ import { FIRST_SSE, Mnemonic as M } from './mnemonics';
 import {
   ADDRESS_32,
   ALIGNED,
+  BY_IMMEDIATE,
   COLD,
   FROM_IMM,
   FROM_REG,
@@ -16,6 +17,7 @@ import {
   SEGMENT_FS,
   SEGMENT_GS,
   SPECIAL,
+  TO_RM,
 } from './op';
 import {
   BYTE,
@@ -303,6 +305,10 @@ function instruction(op: usize): Decoded {
   if (mnemonic == M.Crc32) store<i64>(op, form == Form.GE8 ? 1 : rex & 8 ? 8 : operand16 ? 2 : 4, 16);
   if (repeat == 0xf3) flags |= REPE;
   if (repeat == 0xf2) flags |= REPNE;
+  if (mnemonic >= FIRST_SSE) {
+    const toRm = form == Form.WV || form == Form.MV || form == Form.EV || form == Form.EVI;
+    store<u8>(op, toRm ? TO_RM : form == Form.UI ? BY_IMMEDIATE : 0, 20);
+  }
   store<u8>(op, <u8>flags, 7);
   store<u16>(op, <u16>(COLD + mnemonic));
   return refine(op, isMemory);

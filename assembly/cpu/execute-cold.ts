@@ -1,6 +1,7 @@
 // Everything integer that the dispatch loop has no case of its own for, by mnemonic and operand size.
 
 import { bitOperation, shift, vexOperation } from './execute-bits';
+import { mxcsr, sse } from './execute-sse';
 import { string } from './execute-strings';
 import { divide, multiply } from './execute-wide';
 import { AF, CF, DF, Flags, IF, PF, SF, ZF } from './flags';
@@ -311,7 +312,7 @@ function enter(op: usize): Status {
 /** Runs one op; LEFT holds what is left of the slice. */
 export function cold(op: usize, block: usize): Status {
   const mnemonic = <u32>load<u16>(op) - 256;
-  if (mnemonic >= FIRST_SSE) return Status.Unsupported;
+  if (mnemonic >= FIRST_SSE) return sse(op, mnemonic);
   const size = load<u8>(op, 7) & 3;
   switch (mnemonic) {
     case M.Add:
@@ -495,6 +496,9 @@ export function cold(op: usize, block: usize): Status {
       store<u64>(GENERAL, clock >> 32, RDX);
       return Status.Next;
     }
+    case M.Ldmxcsr:
+    case M.Stmxcsr:
+      return mxcsr(op, mnemonic);
     case M.Int3:
       Fault.raise(FaultKind.Breakpoint);
       return Status.Trap;

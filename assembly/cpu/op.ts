@@ -61,6 +61,10 @@ export const REP: u32 = 3 << 6;
 export const REPE: u32 = 1 << 6;
 export const REPNE: u32 = 2 << 6;
 
+/** Byte 20 of SSE ops, above an 8-bit immediate: what form it is, where the mnemonic does not say. */
+export const TO_RM: u8 = 1;
+export const BY_IMMEDIATE: u8 = 2;
+
 export const SEGMENT_FS: u32 = 1 << 2;
 export const SEGMENT_GS: u32 = 1 << 3;
 export const ADDRESS_32: u32 = 1 << 4;
