@@ -9,10 +9,11 @@ export interface KernelSymbol {
   size: bigint;
 }
 
-/** The symbols of vmlinux (`name` null) or of one module, in symbol-table order. */
+/** The symbols of vmlinux (`name` null) or of one module. */
 export interface SymbolScope {
   name: string | null;
-  symbols: readonly KernelSymbol[];
+  /** All symbols of a name, in symbol-table order. */
+  named(name: string): readonly KernelSymbol[];
 }
 
 /** What is looked up, and for whom. */
@@ -33,7 +34,7 @@ export function findSymbol(scope: SymbolScope, query: SymbolQuery): KernelSymbol
   const { patch, name, sympos } = query;
   const fail = (code: 'EINVAL' | 'ENOENT', fact: string): PatchError =>
     new PatchError(code, fact, { operation: 'enable', patch, func: name });
-  const matches = scope.symbols.filter((symbol) => symbol.name === name);
+  const matches = [...scope.named(name)];
   // vmlinux symbols count by ascending address, module symbols in symbol-table order (L23)
   if (scope.name === null) matches.sort((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : 0));
   const found = matches[Math.max(sympos, 1) - 1];
