@@ -1,5 +1,7 @@
 // What the module exports.
 export { COUNTERS, clearCounters } from './counters';
+// The x86_64 CPU in the same memory.
+export * from './cpu/index';
 export { ANSWER, dispatch, dispatchBatch, dispatchPair } from './dispatch';
 export { funcsUsed, isFunc, pushFunc, removeFunc, setTransition, sitesUsed, topFunc } from './func-stacks';
 export {
@@ -41,6 +43,3 @@ export {
   tasksIn,
   tasksUsed,
 } from './transition';
-
-// The x86_64 CPU in the same memory.
-export * from './cpu/index';

@@ -56,8 +56,8 @@ const STEP_END: usize = memory.data(64, 16);
 const FETCHED: usize = memory.data(16, 8);
 
 export function initBlocks(poolBytes: usize): bool {
-  filled = allocateArea(<usize>BUCKETS << 2);
-  empty = allocateArea(<usize>BUCKETS << 2);
+  filled = allocateArea((<usize>BUCKETS) << 2);
+  empty = allocateArea((<usize>BUCKETS) << 2);
   buckets = filled;
   pool = allocateArea(poolBytes);
   poolNext = pool;
@@ -72,7 +72,7 @@ function bucket(rip: u64): usize {
 }
 
 function slotOf(rip: u64): usize {
-  return ((<usize>((rip * 0x9e3779b97f4a7c15) >> 48)) << 2);
+  return (<usize>((rip * 0x9e3779b97f4a7c15) >> 48)) << 2;
 }
 
 /** The block at `rip`, decoded when it is new; 0 where no instruction can be fetched, with RIP set and a fault recorded. */
@@ -197,7 +197,8 @@ function fill(block: Block, first: u64, most: u32): bool {
       if (single) pseudo(block, Hot.Stepped, rip);
       return true;
     }
-    if (block.count >= most || rip == untilAddress || (hasGate && rip == gateAddress) || onPage(rip) != onPage(first)) break;
+    if (block.count >= most || rip == untilAddress || (hasGate && rip == gateAddress) || onPage(rip) != onPage(first))
+      break;
   }
   pseudo(block, single ? Hot.Stepped : Hot.FallThrough, rip);
   return true;
@@ -286,7 +287,7 @@ export function dropAll(): void {
   generation++;
   poolNext = pool;
   untilBlock = 0;
-  memory.fill(filled, 0, <usize>BUCKETS << 2);
+  memory.fill(filled, 0, (<usize>BUCKETS) << 2);
   for (let i: u32 = 0; i < Pages.slots(); i++) Pages.slot(i).code = 0;
 }
 

@@ -19,23 +19,10 @@ import {
   SPECIAL,
   TO_RM,
 } from './op';
-import {
-  BYTE,
-  CC,
-  D64,
-  Form,
-  GROUP,
-  LOCKABLE,
-  MEMORY_ONLY,
-  REGISTER_ONLY,
-  Rows,
-  Table,
-  UNALIGNED,
-  Y,
-} from './rows';
+import { BYTE, CC, D64, Form, GROUP, LOCKABLE, MEMORY_ONLY, REGISTER_ONLY, Rows, Table, UNALIGNED, Y } from './rows';
 import { NO_REGISTER, RCX } from './state';
 
-export const enum Decoded {
+export enum Decoded {
   /** The op is complete and straight-line execution goes on. */
   Straight = 0,
   /** The op is complete and ends its block. */
@@ -200,7 +187,7 @@ function vexRow(first: u32): u32 {
   if (!row || row == M.Outside || p2 & 4) return M.Outside; // L=1 is vector code or invalid
   if (rex || operand16 || repeat || lock) return 0;
   rex = 0x40 | (~(p1 >> 5) & 7) | ((p2 >> 4) & 8);
-  vvvv = (~(p2 >> 3)) & 15;
+  vvvv = ~(p2 >> 3) & 15;
   return row;
 }
 
@@ -256,7 +243,7 @@ export function decode(at: usize, count: u32, address: u64, op: usize): Decoded 
   memory.fill(op, 0, OP_SIZE);
   ripRelative = false;
   prefixes();
-  let kind: Decoded = short ? Decoded.Short : instruction(op);
+  const kind: Decoded = short ? Decoded.Short : instruction(op);
   if (short || kind == Decoded.Short) return count >= LONGEST ? Decoded.TooLong : Decoded.Short;
   if (kind > Decoded.Branch) return kind;
   const next = address + length;
@@ -320,7 +307,8 @@ function refine(op: usize, isMemory: bool): Decoded {
     case M.Nop:
       // f3 0f 1e fa
       if (repeat == 0xf3 && form == Form.E && opcode == 0x1e && modrm == 0xfa) mnemonic = M.Endbr64;
-      else if (repeat == 0xf3 && form == Form.E && opcode == 0x1e && !isMemory && ((modrm >> 3) & 7) == 1) return Decoded.Outside; // rdssp
+      else if (repeat == 0xf3 && form == Form.E && opcode == 0x1e && !isMemory && ((modrm >> 3) & 7) == 1)
+        return Decoded.Outside; // rdssp
       else if (form == Form.X && rex & 1) {
         // 90 with REX.B exchanges rax and r8
         mnemonic = M.Xchg;
@@ -436,7 +424,7 @@ function operands(op: usize, row: u32, size: u32): bool {
       return false;
     case Form.I16I8: {
       const frame = signed(2) & 0xffff;
-      store<i64>(op, frame | (<i64>byte() << 16), 16);
+      store<i64>(op, frame | ((<i64>byte()) << 16), 16);
       return false;
     }
     case Form.AI:
@@ -468,11 +456,20 @@ function operands(op: usize, row: u32, size: u32): bool {
   const reg = ((modrm >> 3) & 7) | ((rex & 4) << 1);
   const rm = (modrm & 7) | ((rex & 1) << 3);
   const vector = mnemonic >= FIRST_SSE;
-  store<u8>(op, vector && form != Form.GW && form != Form.GU && form != Form.GUI ? <u8>(reg * 16) : Register.general(reg, size), 2);
+  store<u8>(
+    op,
+    vector && form != Form.GW && form != Form.GU && form != Form.GUI ? <u8>(reg * 16) : Register.general(reg, size),
+    2,
+  );
   if (modrm >> 6 != 3) {
     isMemory = true;
     memoryOperand(op);
-    if (vector) store<u8>(op, form == Form.VE || form == Form.EV ? <u8>((<u32>1) << size) : <u8>((<u32>1) << ((row >> 21) & 7)), 3);
+    if (vector)
+      store<u8>(
+        op,
+        form == Form.VE || form == Form.EV ? <u8>((<u32>1) << size) : <u8>((<u32>1) << ((row >> 21) & 7)),
+        3,
+      );
   } else {
     let rmSize = size;
     if (form == Form.GE8) rmSize = 0;

@@ -1,10 +1,10 @@
 // Shifts, rotates, bit tests and scans, and the general-register instructions of BMI, ADX and SSE4.2.
 
-import { place, replace, source } from './execute-cold';
 import { highUnsigned64 } from './execute';
+import { place, replace, source } from './execute-cold';
 import { CF, Flags, OF, ZF } from './flags';
 import { Mnemonic as M } from './mnemonics';
-import { ADDRESS_32, FROM_IMM, MEMORY, offset, Operand, segment, SOURCE } from './op';
+import { ADDRESS_32, FROM_IMM, MEMORY, Operand, offset, SOURCE, segment } from './op';
 import { GENERAL, RCX, RDX, Status } from './state';
 import { Tlb } from './tlb';
 
@@ -133,7 +133,7 @@ function bitTest<U>(op: usize, mnemonic: u32): Status {
   const flags = load<u8>(op, 7);
   const immediate = (flags & SOURCE) == FROM_IMM;
   let at: usize = GENERAL + load<u8>(op, 3);
-  let index: i64 = immediate ? load<i64>(op, 16) : signExtend<U>(Operand.get<U>(op, 2));
+  const index: i64 = immediate ? load<i64>(op, 16) : signExtend<U>(Operand.get<U>(op, 2));
   if (flags & MEMORY) {
     // a register indexes a bit string that reaches beyond the operand
     const beyond = immediate ? 0 : <u64>((index >> (bits == 64 ? 6 : bits == 32 ? 5 : 4)) * sizeof<U>());
@@ -143,7 +143,7 @@ function bitTest<U>(op: usize, mnemonic: u32): Status {
     at = mnemonic == M.Bt ? Tlb.reader(address, sizeof<U>()) : Tlb.updater(address, sizeof<U>());
     if (!at) return Status.Fault;
   }
-  const mask = <u64>1 << (index & (bits - 1));
+  const mask = (<u64>1) << (index & (bits - 1));
   const a = <u64>load<U>(at);
   const before = (a & mask) != 0;
   if (mnemonic == M.Bts) replace<U>(op, at, <U>(a | mask));
@@ -218,14 +218,14 @@ function vex<S, U>(op: usize, mnemonic: u32): Status {
       const start = <u64>b & 0xff;
       const count = (<u64>b >> 8) & 0xff;
       let value = start < bits ? <u64>a >> start : 0;
-      if (count < 64) value &= (<u64>1 << count) - 1;
+      if (count < 64) value &= ((<u64>1) << count) - 1;
       r = <U>value;
       Flags.logic<U>(r);
       break;
     }
     case M.Bzhi: {
       const n = <u64>b & 0xff;
-      r = n < bits ? <U>(<u64>a & ((<u64>1 << n) - 1)) : a;
+      r = n < bits ? <U>(<u64>a & (((<u64>1) << n) - 1)) : a;
       Flags.result<U>(r, n >= bits, false);
       break;
     }
@@ -244,7 +244,7 @@ function vex<S, U>(op: usize, mnemonic: u32): Status {
       break;
     case M.Rorx: {
       const n = <u64>load<u8>(op, 16) & (bits - 1);
-      r = n ? <U>((<u64>a >> n) | (<u64>a << (bits - n))) : a;
+      r = n ? <U>((<u64>a >> n) | ((<u64>a) << (bits - n))) : a;
       break;
     }
     case M.Sarx:
@@ -293,8 +293,7 @@ function extract(value: u64, mask: u64): u64 {
 /** crc32 of 1 to 8 bytes with the Castagnoli polynomial, bit-reversed. */
 function crc32(op: usize): Status {
   const width = load<u32>(op, 16);
-  const at =
-    load<u8>(op, 7) & MEMORY ? Tlb.reader(Operand.address(op), width) : GENERAL + load<u8>(op, 3);
+  const at = load<u8>(op, 7) & MEMORY ? Tlb.reader(Operand.address(op), width) : GENERAL + load<u8>(op, 3);
   if (!at) return Status.Fault;
   let crc = Operand.get<u32>(op, 2);
   for (let i: u32 = 0; i < width; i++) {

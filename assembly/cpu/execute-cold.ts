@@ -6,7 +6,7 @@ import { string } from './execute-strings';
 import { divide, multiply } from './execute-wide';
 import { AF, CF, DF, Flags, IF, PF, SF, ZF } from './flags';
 import { FIRST_SSE, Mnemonic as M } from './mnemonics';
-import { ADDRESS_32, FROM_IMM, FROM_RM, MEMORY, offset, Operand, SOURCE } from './op';
+import { ADDRESS_32, FROM_IMM, FROM_RM, MEMORY, Operand, offset, SOURCE } from './op';
 import {
   CLOCK,
   Fault,
@@ -275,7 +275,7 @@ function cmpxchg8b(op: usize): Status {
   } else {
     const value = load<u64>(at);
     equal = <u32>value == load<u32>(GENERAL, RAX) && <u32>(value >> 32) == load<u32>(GENERAL, RDX);
-    if (equal) store<u64>(at, <u64>load<u32>(GENERAL, RBX) | (<u64>load<u32>(GENERAL, RCX) << 32));
+    if (equal) store<u64>(at, <u64>load<u32>(GENERAL, RBX) | ((<u64>load<u32>(GENERAL, RCX)) << 32));
     else {
       store<u64>(GENERAL, value & 0xffffffff, RAX);
       store<u64>(GENERAL, value >> 32, RDX);
@@ -361,7 +361,7 @@ export function cold(op: usize, block: usize): Status {
       else Operand.put<u16>(op, 2, <u16>offset(op));
       return Status.Next;
     case M.Xlat: {
-      let table = load<u64>(GENERAL, RBX) + load<u8>(GENERAL);
+      const table = load<u64>(GENERAL, RBX) + load<u8>(GENERAL);
       if (load<u8>(op, 6)) return Status.Unsupported; // with a segment or 67
       const at = Tlb.reader(table, 1);
       if (!at) return Status.Fault;

@@ -35,9 +35,15 @@ export function sse(op: usize, mnemonic: u32): Status {
   const isMemory = (load<u8>(op, 7) & MEMORY) != 0;
   const size = isMemory ? <u32>load<u8>(op, 3) : 16;
   if (isStore(op)) return storeOp(op, mnemonic, isMemory, size);
-  const general = mnemonic == M.MovdTo || mnemonic == M.Cvtsi2ss || mnemonic == M.Cvtsi2sd || mnemonic == M.Pinsrw || mnemonic == M.Pinsrb || mnemonic == M.Pinsrd;
+  const general =
+    mnemonic == M.MovdTo ||
+    mnemonic == M.Cvtsi2ss ||
+    mnemonic == M.Cvtsi2sd ||
+    mnemonic == M.Pinsrw ||
+    mnemonic == M.Pinsrb ||
+    mnemonic == M.Pinsrd;
   const width = general ? generalSize(op, mnemonic) : size;
-  let at = isMemory ? memoryPlace(op, width, false) : (general ? GENERAL : XMM) + load<u8>(op, 3);
+  const at = isMemory ? memoryPlace(op, width, false) : (general ? GENERAL : XMM) + load<u8>(op, 3);
   if (!at) return Status.Fault;
   const b = general && !isMemory ? vector(at, width) : vector(at, general ? width : size);
   const d = XMM + load<u8>(op, 2);
@@ -101,11 +107,17 @@ export function sse(op: usize, mnemonic: u32): Status {
       return Status.Next;
     case M.Cvtsi2sd:
       store<u32>(ROUNDED, 1);
-      v128.store(d, f64x2.replace_lane(a, 0, width == 8 ? <f64>i64x2.extract_lane(b, 0) : <f64>i32x4.extract_lane(b, 0)));
+      v128.store(
+        d,
+        f64x2.replace_lane(a, 0, width == 8 ? <f64>i64x2.extract_lane(b, 0) : <f64>i32x4.extract_lane(b, 0)),
+      );
       return Status.Next;
     case M.Cvtsi2ss:
       store<u32>(ROUNDED, 1);
-      v128.store(d, f32x4.replace_lane(a, 0, width == 8 ? <f32>i64x2.extract_lane(b, 0) : <f32>i32x4.extract_lane(b, 0)));
+      v128.store(
+        d,
+        f32x4.replace_lane(a, 0, width == 8 ? <f32>i64x2.extract_lane(b, 0) : <f32>i32x4.extract_lane(b, 0)),
+      );
       return Status.Next;
     case M.Cvttss2si:
     case M.Cvtss2si:
@@ -169,17 +181,20 @@ function shuffle(mnemonic: u32, op: usize, d: usize, a: v128, b: v128, imm: u32)
   v128.store(PAIR, b, 16);
   switch (mnemonic) {
     case M.Pshufd:
-      for (let i: usize = 0; i < 4; i++) store<u32>(d + (i << 2), load<u32>(PAIR + 16 + (((imm >> (<u32>i << 1)) & 3) << 2)));
+      for (let i: usize = 0; i < 4; i++)
+        store<u32>(d + (i << 2), load<u32>(PAIR + 16 + (((imm >> ((<u32>i) << 1)) & 3) << 2)));
       return Status.Next;
     case M.Pshuflw:
     case M.Pshufhw: {
       const half: usize = mnemonic == M.Pshufhw ? 8 : 0;
       v128.store(d, b);
-      for (let i: usize = 0; i < 4; i++) store<u16>(d + half + (i << 1), load<u16>(PAIR + 16 + half + (((imm >> (<u32>i << 1)) & 3) << 1)));
+      for (let i: usize = 0; i < 4; i++)
+        store<u16>(d + half + (i << 1), load<u16>(PAIR + 16 + half + (((imm >> ((<u32>i) << 1)) & 3) << 1)));
       return Status.Next;
     }
     case M.Shufps:
-      for (let i: usize = 0; i < 4; i++) store<u32>(d + (i << 2), load<u32>(PAIR + (i & 2 ? 16 : 0) + (((imm >> (<u32>i << 1)) & 3) << 2)));
+      for (let i: usize = 0; i < 4; i++)
+        store<u32>(d + (i << 2), load<u32>(PAIR + (i & 2 ? 16 : 0) + (((imm >> ((<u32>i) << 1)) & 3) << 2)));
       return Status.Next;
     case M.Shufpd:
       store<u64>(d, load<u64>(PAIR + ((imm & 1) << 3)));
@@ -193,13 +208,16 @@ function shuffle(mnemonic: u32, op: usize, d: usize, a: v128, b: v128, imm: u32)
       v128.store(d, imm < 32 ? v128.load(PAIR + imm) : i32x4.splat(0));
       return Status.Next;
     case M.Blendps:
-      for (let i: usize = 0; i < 4; i++) if ((imm >> <u32>i) & 1) store<u32>(d + (i << 2), load<u32>(PAIR + 16 + (i << 2)));
+      for (let i: usize = 0; i < 4; i++)
+        if ((imm >> <u32>i) & 1) store<u32>(d + (i << 2), load<u32>(PAIR + 16 + (i << 2)));
       return Status.Next;
     case M.Blendpd:
-      for (let i: usize = 0; i < 2; i++) if ((imm >> <u32>i) & 1) store<u64>(d + (i << 3), load<u64>(PAIR + 16 + (i << 3)));
+      for (let i: usize = 0; i < 2; i++)
+        if ((imm >> <u32>i) & 1) store<u64>(d + (i << 3), load<u64>(PAIR + 16 + (i << 3)));
       return Status.Next;
     case M.Pblendw:
-      for (let i: usize = 0; i < 8; i++) if ((imm >> <u32>i) & 1) store<u16>(d + (i << 1), load<u16>(PAIR + 16 + (i << 1)));
+      for (let i: usize = 0; i < 8; i++)
+        if ((imm >> <u32>i) & 1) store<u16>(d + (i << 1), load<u16>(PAIR + 16 + (i << 1)));
       return Status.Next;
     default:
       return shift(mnemonic, op, a, b, imm);

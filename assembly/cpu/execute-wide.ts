@@ -22,7 +22,7 @@ function multiplyBy<S, U>(op: usize, mnemonic: u32): Status {
     const other = mnemonic == M.Imul3 ? load<S>(op, 16) : Operand.get<S>(op, 2);
     const a = load<S>(at);
     const r = <S>(a * other);
-    const lost = sizeof<S>() == 8 ? high64(<i64>a, <i64>other) != (<i64>r) >> 63 : <i64>a * <i64>other != <i64>r;
+    const lost = sizeof<S>() == 8 ? high64(<i64>a, <i64>other) != <i64>r >> 63 : <i64>a * <i64>other != <i64>r;
     Operand.put<U>(op, 2, <U>r);
     Flags.result<S>(r, lost, lost);
     return Status.Next;
@@ -36,7 +36,7 @@ function multiplyBy<S, U>(op: usize, mnemonic: u32): Status {
     const b = load<u64>(at);
     low = a * b;
     high = isSigned ? <u64>high64(<i64>a, <i64>b) : highUnsigned64(a, b);
-    lost = isSigned ? <i64>high != (<i64>low) >> 63 : high != 0;
+    lost = isSigned ? <i64>high != <i64>low >> 63 : high != 0;
     store<u64>(GENERAL, low);
     store<u64>(GENERAL, high, RDX);
   } else {
@@ -69,12 +69,12 @@ function divideBy<S, U>(op: usize, isSigned: bool): Status {
   if (!at) return Status.Fault;
   const bits: u64 = sizeof<U>() * 8;
   const dividend: u64 =
-    sizeof<U>() == 1 ? load<u16>(GENERAL) : (<u64>load<U>(GENERAL, RDX) << bits) | <u64>load<U>(GENERAL);
+    sizeof<U>() == 1 ? load<u16>(GENERAL) : ((<u64>load<U>(GENERAL, RDX)) << bits) | <u64>load<U>(GENERAL);
   let quotient: u64 = 0;
   let remainder: u64 = 0;
   if (isSigned) {
     const divisor = <i64>load<S>(at);
-    const value = (<i64>dividend << (64 - 2 * bits)) >> (64 - 2 * bits);
+    const value = ((<i64>dividend) << (64 - 2 * bits)) >> (64 - 2 * bits);
     if (divisor == 0 || (value == i64.MIN_VALUE && divisor == -1)) return Fault.raise(FaultKind.DivideError);
     const q = value / divisor;
     if (q != <i64>(<S>q)) return Fault.raise(FaultKind.DivideError);

@@ -5,7 +5,7 @@ import { cold } from './execute-cold';
 import { Flags, TF } from './flags';
 import { enterGate } from './gate';
 import { Hot } from './hot';
-import { AFTER, Operand, OP_SIZE, TAKEN } from './op';
+import { AFTER, OP_SIZE, Operand, TAKEN } from './op';
 import { Fault, FaultKind, GENERAL, LEFT, RBP, Reason, RIP, RSP, Status } from './state';
 import { Tlb } from './tlb';
 
@@ -750,7 +750,7 @@ export function execute(block: usize): Reason {
         const a = Operand.get<u64>(op, 3);
         const n = load<u64>(op, 16);
         const r = a >> n;
-        Flags.result<u64>(r, <bool>((a >> (n - 1)) & 1), <bool>(((r << 1) ^ r) >> 63 & 1));
+        Flags.result<u64>(r, <bool>((a >> (n - 1)) & 1), <bool>((((r << 1) ^ r) >> 63) & 1));
         Operand.put<u64>(op, 3, r);
         op += OP_SIZE;
         continue;
@@ -759,7 +759,7 @@ export function execute(block: usize): Reason {
         const a = Operand.get<u32>(op, 3);
         const n = load<u32>(op, 16);
         const r = a >> n;
-        Flags.result<u32>(r, <bool>((a >> (n - 1)) & 1), <bool>(((r << 1) ^ r) >> 31 & 1));
+        Flags.result<u32>(r, <bool>((a >> (n - 1)) & 1), <bool>((((r << 1) ^ r) >> 31) & 1));
         Operand.put<u32>(op, 3, r);
         op += OP_SIZE;
         continue;
@@ -905,7 +905,7 @@ export function execute(block: usize): Reason {
         break;
       }
       case Hot.JnO: {
-        block = !(Flags.of()) ? Branch.taken(op) : Branch.after(op);
+        block = !Flags.of() ? Branch.taken(op) : Branch.after(op);
         break;
       }
       case Hot.JC: {
@@ -913,7 +913,7 @@ export function execute(block: usize): Reason {
         break;
       }
       case Hot.JnC: {
-        block = !(Flags.cf()) ? Branch.taken(op) : Branch.after(op);
+        block = !Flags.cf() ? Branch.taken(op) : Branch.after(op);
         break;
       }
       case Hot.JZ: {
@@ -921,7 +921,7 @@ export function execute(block: usize): Reason {
         break;
       }
       case Hot.JnZ: {
-        block = !(Flags.zf()) ? Branch.taken(op) : Branch.after(op);
+        block = !Flags.zf() ? Branch.taken(op) : Branch.after(op);
         break;
       }
       case Hot.JBe: {
@@ -937,7 +937,7 @@ export function execute(block: usize): Reason {
         break;
       }
       case Hot.JnS: {
-        block = !(Flags.sf()) ? Branch.taken(op) : Branch.after(op);
+        block = !Flags.sf() ? Branch.taken(op) : Branch.after(op);
         break;
       }
       case Hot.JP: {
@@ -945,7 +945,7 @@ export function execute(block: usize): Reason {
         break;
       }
       case Hot.JnP: {
-        block = !(Flags.pf()) ? Branch.taken(op) : Branch.after(op);
+        block = !Flags.pf() ? Branch.taken(op) : Branch.after(op);
         break;
       }
       case Hot.JL: {
@@ -953,7 +953,7 @@ export function execute(block: usize): Reason {
         break;
       }
       case Hot.JnL: {
-        block = !(Flags.less()) ? Branch.taken(op) : Branch.after(op);
+        block = !Flags.less() ? Branch.taken(op) : Branch.after(op);
         break;
       }
       case Hot.JLe: {
@@ -1074,7 +1074,7 @@ class Branch {
   /** A target that is not canonical is refused by the branch itself, before anything changes. */
   @inline
   static refused(target: u64): bool {
-    return <u64>((<i64>(target << 16)) >> 16) != target && refuse();
+    return <u64>(<i64>(target << 16) >> 16) != target && refuse();
   }
   @inline
   static taken(op: usize): usize {

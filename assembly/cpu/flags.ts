@@ -6,7 +6,7 @@
 //
 // Flags given as such (popf, sahf, shifts) fit the same three words: see `put`.
 
-import { CARRIES, RESULT, REST, SHAPE } from './state';
+import { CARRIES, REST, RESULT, SHAPE } from './state';
 
 export const CF: u32 = 1;
 export const PF: u32 = 1 << 2;
@@ -29,7 +29,7 @@ export class Flags {
   /** The shape of a result of type T: AF is the carry out of bit 3. */
   @inline
   static shape<T>(): u32 {
-    return ((67 - (<u32>sizeof<T>() << 3)) & 63) << 16;
+    return ((67 - ((<u32>sizeof<T>()) << 3)) & 63) << 16;
   }
 
   @inline
@@ -43,7 +43,7 @@ export class Flags {
   @inline
   static set<T>(result: T, carries: T): void {
     store<i64>(RESULT, Flags.extend<T>(result));
-    store<u64>(CARRIES, (<u64>carries) << (64 - (<u64>sizeof<T>() << 3)));
+    store<u64>(CARRIES, (<u64>carries) << (64 - ((<u64>sizeof<T>()) << 3)));
     store<u32>(SHAPE, Flags.shape<T>());
   }
 
@@ -69,9 +69,9 @@ export class Flags {
   @inline
   static keepCarry<T>(result: T, carries: T): void {
     const before = load<u64>(CARRIES);
-    const after = (<u64>carries) << (64 - (<u64>sizeof<T>() << 3));
+    const after = (<u64>carries) << (64 - ((<u64>sizeof<T>()) << 3));
     // CF and the carry below it flip together, so that OF, their difference, is the new one
-    const flip = (<u64>((<i64>(before ^ after)) >> 63)) & 0xc000000000000000;
+    const flip = <u64>(<i64>(before ^ after) >> 63) & 0xc000000000000000;
     store<i64>(RESULT, Flags.extend<T>(result));
     store<u64>(CARRIES, after ^ flip);
     store<u32>(SHAPE, Flags.shape<T>());
@@ -157,7 +157,7 @@ export class Flags {
     const cf = <u64>(flags & CF);
     const over = <u64>((flags >> 11) & 1);
     store<i64>(RESULT, flags & ZF ? 0 : 0x100);
-    store<u64>(CARRIES, (cf << 63) | ((cf ^ over) << 62) | (<u64>((flags >> 4) & 1) << 3));
+    store<u64>(CARRIES, (cf << 63) | ((cf ^ over) << 62) | ((<u64>((flags >> 4) & 1)) << 3));
     store<u32>(SHAPE, (((flags >> 2) & 1) ^ 1) | (((flags >> 7) & 1) << 8) | (3 << 16));
   }
 
@@ -185,7 +185,7 @@ export class Flags {
   /** ZF, SF, PF of a result, for shifts and bit operations that set CF and OF themselves; AF is 0. */
   static result<T>(result: T, cf: bool, over: bool): void {
     store<i64>(RESULT, Flags.extend<T>(result));
-    store<u64>(CARRIES, (<u64>cf << 63) | ((<u64>cf ^ <u64>over) << 62));
+    store<u64>(CARRIES, ((<u64>cf) << 63) | ((<u64>cf ^ <u64>over) << 62));
     store<u32>(SHAPE, 3 << 16);
   }
 }

@@ -12,7 +12,7 @@ let end: usize = 0;
 export function initFrames(base: usize): void {
   freed = 0;
   next = (base + PAGE - 1) & ~(PAGE - 1);
-  end = <usize>memory.size() << 16;
+  end = (<usize>memory.size()) << 16;
 }
 
 /** Makes room for `bytes` without using them, so that memory grows now and not in the middle of a run. */
@@ -20,7 +20,7 @@ export function reserve(bytes: usize): bool {
   if (next + bytes <= end) return true;
   const pages = <i32>((next + bytes - end + 0xffff) >> 16);
   if (memory.grow(pages) < 0) return false;
-  end = <usize>memory.size() << 16;
+  end = (<usize>memory.size()) << 16;
   return true;
 }
 

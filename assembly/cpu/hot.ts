@@ -6,7 +6,7 @@ import { Form } from './rows';
 import { NO_REGISTER } from './state';
 
 /** Codes of the dispatch loop's own cases, dense from 0. Of ALU operations there are six forms, see `aluForm`. */
-export const enum Hot {
+export enum Hot {
   Resync,
   FallThrough,
   Until,
@@ -196,11 +196,11 @@ export function specialise(op: usize, mnemonic: u32, form: u32, condition: u32):
   let flags = <u32>load<u8>(op, 7);
   const base = aluBase(mnemonic);
   if (base >= 0 || mnemonic == M.Mov) flags = normalise(op, flags);
-  const code = base >= 0 ? alu(op, mnemonic, flags, base) : other(op, mnemonic, form, flags, condition);
+  const code = base >= 0 ? alu(mnemonic, flags, base) : other(op, mnemonic, form, flags, condition);
   if (code >= 0) store<u16>(op, <u16>code);
 }
 
-function alu(op: usize, mnemonic: u32, flags: u32, base: i32): i32 {
+function alu(mnemonic: u32, flags: u32, base: i32): i32 {
   const n = aluForm(flags);
   if (n >= 0) return base + n;
   const size = flags & 3;

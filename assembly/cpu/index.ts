@@ -1,17 +1,17 @@
 // What the CPU exports: setting up, guest memory, state and runs.
 import { initBlocks, setGateAddress } from './blocks';
+import { Flags } from './flags';
 import { initFrames } from './frames';
 import { initPages } from './pages';
 import { oneByteRows, threeByteRows, twoByteRows } from './rows-integer';
 import { sseFloatRows, sseIntegerRows, sseMoveRows, sseThreeByteRows } from './rows-sse';
-import { Flags } from './flags';
 import { MXCSR } from './state';
 import { Tlb } from './tlb';
 
 export { GATE_ANSWER, setGateInWasm } from './gate';
 export { isExecutable, isMapped, mapPages, protectPages, readable, reservePages, unmapPages, writable } from './guest';
 export { isaList, isaRows } from './rows';
-export { retired, run, step, STOP_AT } from './run';
+export { retired, run, STOP_AT, step } from './run';
 export { FAULT, GENERAL, MXCSR, REP_RIP, RIP, STATE, STATE_SIZE, TASK, XMM } from './state';
 
 /** Carves the CPU's tables and the first frames at `base`; `pool` bytes hold decoded blocks. False: no memory. */

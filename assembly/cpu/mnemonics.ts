@@ -1,6 +1,6 @@
 // The mnemonics of the instruction set; their order numbers the handlers of execute-*.ts.
 
-export const enum Mnemonic {
+export enum Mnemonic {
   Invalid,
   Outside,
   Cmp,

@@ -2,7 +2,21 @@
 // A gap in a map is an invalid opcode unless a line here says otherwise.
 
 import { Mnemonic as M } from './mnemonics';
-import { BYTE, CC, D64, digit, Form as F, LOCKABLE, MEMORY_ONLY, outside, REGISTER_ONLY, row, STRING, Table as T, Y } from './rows';
+import {
+  BYTE,
+  CC,
+  D64,
+  digit,
+  Form as F,
+  LOCKABLE,
+  MEMORY_ONLY,
+  outside,
+  REGISTER_ONLY,
+  row,
+  STRING,
+  Table as T,
+  Y,
+} from './rows';
 
 /** The six forms that the eight ALU operations share. */
 function alu(opcode: u32, mnemonic: M): void {

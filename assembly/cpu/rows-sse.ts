@@ -1,7 +1,22 @@
 // SSE to SSE4.2 on xmm registers. MMX forms, and what needs a CPU's own tables (rcp, rsqrt), are outside.
 
 import { Mnemonic as M } from './mnemonics';
-import { digit, Form as F, MEMORY_ONLY, outside, REGISTER_ONLY, row, Table as T, UNALIGNED, W1, W16, W2, W4, W8, Y } from './rows';
+import {
+  digit,
+  Form as F,
+  MEMORY_ONLY,
+  outside,
+  REGISTER_ONLY,
+  row,
+  Table as T,
+  UNALIGNED,
+  W1,
+  W2,
+  W4,
+  W8,
+  W16,
+  Y,
+} from './rows';
 
 /** One operation on packed single, packed double, scalar single, scalar double. */
 function four(opcode: u32, ps: M, pd: M, ss: M, sd: M): void {

@@ -3,7 +3,7 @@
 import { Mnemonic } from './mnemonics';
 
 /** Opcode maps. Those of 0f, 0f38 and 0f3a come in four by mandatory prefix: none, 66, f3, f2; VEX has its own. */
-export const enum Table {
+export enum Table {
   One = 0,
   Two = 1,
   Two66 = 2,
@@ -27,7 +27,7 @@ export const enum Table {
 
 /** Operands in the manual's letters: E r/m, G register, I immediate, Z register in the opcode, A rax, B vvvv, J rel,
  * V xmm register, W xmm r/m, U xmm in r/m, M memory only, O moffs, X no operands. */
-export const enum Form {
+export enum Form {
   X = 0,
   EG,
   GE,
@@ -111,37 +111,37 @@ let groups: u32 = 0;
 let listed: u32 = 0;
 
 function list(table: u32, opcode: u32, digit: u32, row: u32): void {
-  store<u8>(LIST + (<usize>listed << 3), <u8>table);
-  store<u8>(LIST + (<usize>listed << 3), <u8>opcode, 1);
-  store<u8>(LIST + (<usize>listed << 3), <u8>digit, 2);
-  store<u32>(LIST + (<usize>listed << 3), row, 4);
+  store<u8>(LIST + ((<usize>listed) << 3), <u8>table);
+  store<u8>(LIST + ((<usize>listed) << 3), <u8>opcode, 1);
+  store<u8>(LIST + ((<usize>listed) << 3), <u8>digit, 2);
+  store<u32>(LIST + ((<usize>listed) << 3), row, 4);
   listed++;
 }
 
 /** One opcode. */
 export function row(table: Table, opcode: u32, mnemonic: Mnemonic, form: Form, flags: u32 = 0): void {
-  const value = <u32>mnemonic | (<u32>form << 10) | flags;
-  store<u32>(OPCODES + ((<usize>table << 10) | (<usize>opcode << 2)), value);
+  const value = <u32>mnemonic | ((<u32>form) << 10) | flags;
+  store<u32>(OPCODES + (((<usize>table) << 10) | ((<usize>opcode) << 2)), value);
   list(table, opcode, 8, value);
 }
 
 /** One opcode of a group: `digit` is the manual's /0 … /7. */
 export function digit(table: Table, opcode: u32, digit: u32, mnemonic: Mnemonic, form: Form, flags: u32 = 0): void {
-  const at = OPCODES + ((<usize>table << 10) | (<usize>opcode << 2));
+  const at = OPCODES + (((<usize>table) << 10) | ((<usize>opcode) << 2));
   let group = load<u32>(at);
   if (!(group & GROUP)) {
     group = GROUP | groups++;
     store<u32>(at, group);
   }
-  const value = <u32>mnemonic | (<u32>form << 10) | flags;
-  store<u32>(GROUPS + (<usize>((group & 0xffff) * 8 + digit) << 2), value);
+  const value = <u32>mnemonic | ((<u32>form) << 10) | flags;
+  store<u32>(GROUPS + ((<usize>((group & 0xffff) * 8 + digit)) << 2), value);
   list(table, opcode, digit, value);
 }
 
 /** Valid opcodes outside the instruction set: never executed, never called invalid. */
 export function outside(table: Table, first: u32, last: u32): void {
   for (let opcode = first; opcode <= last; opcode++) {
-    store<u32>(OPCODES + ((<usize>table << 10) | (<usize>opcode << 2)), Mnemonic.Outside);
+    store<u32>(OPCODES + (((<usize>table) << 10) | ((<usize>opcode) << 2)), Mnemonic.Outside);
   }
 }
 
@@ -149,11 +149,11 @@ export function outside(table: Table, first: u32, last: u32): void {
 export class Rows {
   @inline
   static at(table: u32, opcode: u32): u32 {
-    return load<u32>(OPCODES + ((<usize>table << 10) | (<usize>opcode << 2)));
+    return load<u32>(OPCODES + (((<usize>table) << 10) | ((<usize>opcode) << 2)));
   }
   @inline
   static ofGroup(group: u32, digit: u32): u32 {
-    return load<u32>(GROUPS + (<usize>((group & 0xffff) * 8 + digit) << 2));
+    return load<u32>(GROUPS + ((<usize>((group & 0xffff) * 8 + digit)) << 2));
   }
 }
 

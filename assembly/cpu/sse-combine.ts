@@ -169,17 +169,51 @@ export function combine(mnemonic: u32, a: v128, b: v128): v128 {
     case M.Pmuldq:
       return i64x2.extmul_low_i32x4_s(v128.shuffle<u32>(a, a, 0, 2, 0, 2), v128.shuffle<u32>(b, b, 0, 2, 0, 2));
     case M.Pmulhw:
-      return v128.shuffle<u16>(i32x4.extmul_low_i16x8_s(a, b), i32x4.extmul_high_i16x8_s(a, b), 1, 3, 5, 7, 9, 11, 13, 15);
+      return v128.shuffle<u16>(
+        i32x4.extmul_low_i16x8_s(a, b),
+        i32x4.extmul_high_i16x8_s(a, b),
+        1,
+        3,
+        5,
+        7,
+        9,
+        11,
+        13,
+        15,
+      );
     case M.Pmulhuw:
-      return v128.shuffle<u16>(i32x4.extmul_low_i16x8_u(a, b), i32x4.extmul_high_i16x8_u(a, b), 1, 3, 5, 7, 9, 11, 13, 15);
+      return v128.shuffle<u16>(
+        i32x4.extmul_low_i16x8_u(a, b),
+        i32x4.extmul_high_i16x8_u(a, b),
+        1,
+        3,
+        5,
+        7,
+        9,
+        11,
+        13,
+        15,
+      );
     case M.Phaddw:
-      return i16x8.add(v128.shuffle<u16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14), v128.shuffle<u16>(a, b, 1, 3, 5, 7, 9, 11, 13, 15));
+      return i16x8.add(
+        v128.shuffle<u16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14),
+        v128.shuffle<u16>(a, b, 1, 3, 5, 7, 9, 11, 13, 15),
+      );
     case M.Phaddsw:
-      return i16x8.add_sat_s(v128.shuffle<u16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14), v128.shuffle<u16>(a, b, 1, 3, 5, 7, 9, 11, 13, 15));
+      return i16x8.add_sat_s(
+        v128.shuffle<u16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14),
+        v128.shuffle<u16>(a, b, 1, 3, 5, 7, 9, 11, 13, 15),
+      );
     case M.Phsubw:
-      return i16x8.sub(v128.shuffle<u16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14), v128.shuffle<u16>(a, b, 1, 3, 5, 7, 9, 11, 13, 15));
+      return i16x8.sub(
+        v128.shuffle<u16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14),
+        v128.shuffle<u16>(a, b, 1, 3, 5, 7, 9, 11, 13, 15),
+      );
     case M.Phsubsw:
-      return i16x8.sub_sat_s(v128.shuffle<u16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14), v128.shuffle<u16>(a, b, 1, 3, 5, 7, 9, 11, 13, 15));
+      return i16x8.sub_sat_s(
+        v128.shuffle<u16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14),
+        v128.shuffle<u16>(a, b, 1, 3, 5, 7, 9, 11, 13, 15),
+      );
     case M.Phaddd:
       return i32x4.add(v128.shuffle<u32>(a, b, 0, 2, 4, 6), v128.shuffle<u32>(a, b, 1, 3, 5, 7));
     case M.Phsubd:

@@ -162,14 +162,14 @@ export function toInteger(value: f64, wide: bool): i64 {
 /** float to double; a NaN keeps its payload and becomes quiet. */
 export function widen(bits: u32): f64 {
   if ((bits & 0x7fffffff) <= 0x7f800000) return <f64>reinterpret<f32>(bits);
-  const sign = <u64>(bits >> 31) << 63;
-  return reinterpret<f64>(sign | 0x7ff8000000000000 | (<u64>(bits & 0x7fffff) << 29));
+  const sign = (<u64>(bits >> 31)) << 63;
+  return reinterpret<f64>(sign | 0x7ff8000000000000 | ((<u64>(bits & 0x7fffff)) << 29));
 }
 
 /** double to float, as bits. */
 function narrow(bits: u64): u32 {
   if ((bits & 0x7fffffffffffffff) <= 0x7ff0000000000000) return reinterpret<u32>(<f32>reinterpret<f64>(bits));
-  return (<u32>(bits >> 63) << 31) | 0x7fc00000 | (<u32>(bits >> 29) & 0x7fffff);
+  return ((<u32>(bits >> 63)) << 31) | 0x7fc00000 | (<u32>(bits >> 29) & 0x7fffff);
 }
 
 /** cmpps and its kin: masks by the predicate 0-7. */
@@ -195,7 +195,7 @@ export function comparePd(a: v128, b: v128, predicate: u32): v128 {
 
 /** ucomiss, ucomisd: the result in ZF, PF, CF. */
 export function compareFlags(a: f64, b: f64): void {
-  if (a != a || b != b) Flags.put(ZF | PF | CF);
-  else if (a == b) Flags.put(ZF);
-  else Flags.put(a < b ? CF : 0);
+  if (a < b) Flags.put(CF);
+  else if (a > b) Flags.put(0);
+  else Flags.put(a == b ? ZF : ZF | PF | CF);
 }

@@ -48,7 +48,7 @@ export const GS_BASE: u32 = 144;
 export const KERNEL_GS_BASE: u32 = 152;
 
 /** Why `execute` came back. */
-export const enum Reason {
+export enum Reason {
   None = 0,
   /** The stop address is next. */
   Until = 1,
@@ -65,7 +65,7 @@ export const enum Reason {
 }
 
 /** What a handler of execute-*.ts answers. */
-export const enum Status {
+export enum Status {
   /** Go on with the next op. */
   Next = 0,
   /** FAULT says why not. */
@@ -81,7 +81,7 @@ export const enum Status {
 }
 
 /** The order is that of `Fault['kind']` in src/engine/engine.ts, and is read by src/engine/wasm.ts. */
-export const enum FaultKind {
+export enum FaultKind {
   None = 0,
   Unmapped = 1,
   Protected = 2,
@@ -94,7 +94,7 @@ export const enum FaultKind {
   Halt = 9,
 }
 
-export const enum FaultAccess {
+export enum FaultAccess {
   Read = 0,
   Write = 1,
   Fetch = 2,
@@ -120,7 +120,7 @@ export class Fault {
   /** A fault of memory at `address`. */
   static memory(kind: FaultKind, access: FaultAccess, address: u64): void {
     // bits 48 to 63 that differ from bit 47 are refused before any page is looked up, unless the host mapped one there
-    const canonical = <u64>((<i64>(address << 16)) >> 16) == address;
+    const canonical = <u64>(<i64>(address << 16) >> 16) == address;
     store<u32>(FAULT, canonical ? kind : FaultKind.GeneralProtection);
     store<u32>(FAULT + 4, access);
     store<u64>(FAULT + 8, address);

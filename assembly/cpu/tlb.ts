@@ -7,11 +7,10 @@
 // 16 addend   u32
 
 import { invalidateCode } from './blocks';
-import { PAGE, allocateFrame } from './frames';
+import { allocateFrame, PAGE } from './frames';
 import { memoryAccessed } from './host';
-import { EXECUTE, Page, Pages, SHARED, WRITE } from './pages';
-import { Fault, FaultAccess, FaultKind, FS_BASE, GENERAL } from './state';
-import { Op } from './op';
+import { Page, Pages, SHARED, WRITE } from './pages';
+import { Fault, FaultAccess, FaultKind } from './state';
 
 const ENTRIES: u32 = 256;
 const TLB: usize = memory.data(8192, 64);
@@ -43,7 +42,7 @@ export class Tlb {
   }
 
   static flush(): void {
-    for (let at: usize = 0; at < <usize>ENTRIES << 5; at += 32) {
+    for (let at: usize = 0; at < (<usize>ENTRIES) << 5; at += 32) {
       store<u64>(at, EMPTY, TLB);
       store<u64>(at, EMPTY, TLB + 8);
     }

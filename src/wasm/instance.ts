@@ -47,8 +47,7 @@ export class Instance {
       env: { abort: (...position: number[]) => this.#abort(position) },
       host: {
         blockEntered: (low: number, high: number, size: number) => this.host?.blockEntered(low, high, size) ?? 0,
-        memoryAccessed: (kind: number, address: bigint, size: number) =>
-          this.host?.memoryAccessed(kind, address, size),
+        memoryAccessed: (kind: number, address: bigint, size: number) => this.host?.memoryAccessed(kind, address, size),
         gateEntered: (low: number, high: number) => this.host?.gateEntered(low, high),
       },
     };
