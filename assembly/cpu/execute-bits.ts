@@ -247,9 +247,11 @@ function vex<S, U>(op: usize, mnemonic: u32): Status {
       r = n ? <U>((<u64>a >> n) | ((<u64>a) << (bits - n))) : a;
       break;
     }
-    case M.Sarx:
-      r = <U>(<S>a >> <S>(b & <U>(bits - 1)));
+    case M.Sarx: {
+      const n = <S>(b & <U>(bits - 1));
+      r = <U>(<S>a >> n);
       break;
+    }
     case M.Shlx:
       r = <U>(a << (b & <U>(bits - 1)));
       break;
