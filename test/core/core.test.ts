@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { Core } from '../../src/core/core.ts';
 import { PatchError } from '../../src/errors.ts';
+import { colliding, sameHigh } from './addresses.ts';
 import { codeOf, makeCore, makeInstance } from './subjects.ts';
 
 const SITE = 0xffff_ffff_8100_0004n;
@@ -56,6 +57,30 @@ describe.each(['release', 'debug'] as const)('%s', (name) => {
     expect(core.dispatchPair(0x8100_0005, 0xffff_ffff, task)).toBe(0);
     expect(core.func(func)).toMatchObject({ site: SITE, newFunc: NEW, owner: 7 });
     expect(core.counters()).toMatchObject({ calls: 5, steady: 3, empty: 2 });
+  });
+
+  test('a batch over colliding, missing, nop and transitioning sites answers and counts as single calls do', async () => {
+    const core = await makeCore(name, { sites: 200, funcs: 400, tasks: 1 });
+    const task = core.addTask();
+    const sites = [...colliding(300), ...sameHigh(300)];
+    for (const [i, site] of sites.entries()) {
+      if (i % 3 !== 0) continue;
+      core.pushFunc(site, NEW + BigInt(i), 1);
+      if (i % 2 === 0) core.pushFunc(site, NEW + 0x1000n + BigInt(i), 2, { transition: i % 4 === 0, nop: i % 5 === 0 });
+    }
+    const batch = core.batch(sites.length);
+    batch.sites.set(sites);
+    for (const state of ['idle', 'unpatched', 'patched', 'recursion'] as const) {
+      if (state === 'recursion') for (let i = 0; i < 2; i++) core.recursionEnter(task);
+      else core.setPatchState(task, state);
+      core.clearCounters();
+      const single = sites.map((site) => core.dispatch(site, task) ?? 0n);
+      const counted = core.counters();
+      core.clearCounters();
+      expect(batch.run(task)).toBe(single.filter((answer) => answer !== 0n).length);
+      expect([...batch.answers]).toEqual(single);
+      expect(core.counters()).toEqual(counted);
+    }
   });
 
   test('in a transition the pair and the batch follow the task', async () => {
