@@ -41,9 +41,9 @@ export function taskCapacity(): u32 {
   return taskCount;
 }
 
-/** First byte after everything that is in use; 0 before init. */
+/** First byte after everything that is in use. */
 export function used(): usize {
-  return <usize>end;
+  return end != 0 ? <usize>end : SiteTable.base;
 }
 
 /**

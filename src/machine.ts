@@ -162,7 +162,7 @@ export class Machine {
    */
   static async create(options: MachineOptions = {}): Promise<Machine> {
     const core = await Core.create();
-    const engine = await createEngine(options.engine ?? 'unicorn');
+    const engine = await createEngine(options.engine ?? 'unicorn', core.instance);
     try {
       return new Machine(engine, core, options);
     } catch (error) {

@@ -1,5 +1,6 @@
 // Makes an engine by its name.
 import { EngineError } from '../errors.ts';
+import type { Instance } from '../wasm/instance.ts';
 import type { Engine, EngineName } from './engine.ts';
 import { createUnicorn } from './unicorn.ts';
 import { createWasm } from './wasm.ts';
@@ -7,10 +8,13 @@ import { createWasm } from './wasm.ts';
 /**
  * Makes a CPU.
  *
+ * @param instance for `wasm`: the instance of a core whose memory it shares, after all of the core's room is reserved
  * @throws {EngineError} ENODEV the engine is not present on this host · ENOMEM no memory for another one
  */
-export async function createEngine(name: EngineName): Promise<Engine> {
+export async function createEngine(name: EngineName, instance?: Instance): Promise<Engine> {
   if (name === 'unicorn') return createUnicorn();
-  if (name === 'wasm') return createWasm();
-  throw new EngineError('ENODEV', `engine '${name}' is not present; use 'unicorn' or 'wasm'`, { operation: 'create engine' });
+  if (name === 'wasm') return createWasm(instance);
+  throw new EngineError('ENODEV', `engine '${name}' is not present; use 'unicorn' or 'wasm'`, {
+    operation: 'create engine',
+  });
 }
