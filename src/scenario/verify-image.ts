@@ -200,7 +200,7 @@ function removeAll(machine: Machine): string | undefined {
  */
 export function enableProbe(machine: Machine, { symbol, address }: FunctionInfo, probe: string): void {
   // vmlinux symbols of one name count by ascending address (L23)
-  const same = (machine.images.object(null)?.symbols ?? []).filter((one) => one.name === symbol.name);
+  const same = machine.images.object(null)?.named(symbol.name) ?? [];
   const position = 1 + same.filter((one) => one.address < address).length;
   const funcs = [{ oldName: symbol.name, newFunc: probe, oldSympos: same.length > 1 ? position : 0 }];
   machine.livepatch.enable({ name: probe, image: PROBE_IMAGE, objects: [{ name: null, funcs }] });
