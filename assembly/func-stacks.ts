@@ -1,7 +1,7 @@
 // Site ip → func stack: an open-addressing table with 64-bit keys, and a doubly linked stack of Funcs per site.
 import { EINVAL, ENOMEM } from './errno';
 import { FUNC_LIVE, FUNC_NOP, FUNC_STRIDE, FUNC_TRANSITION, Func, SITE_STRIDE, Site } from './layout';
-import { funcCapacity, funcsBase, SITES, siteCapacity, siteMask, siteShift } from './pools';
+import { funcCapacity, funcsBase, SiteTable, siteCapacity, siteMask, siteShift } from './pools';
 
 /** 2^64 / golden ratio: multiply-shift spreads neighbouring and high-half addresses alike. */
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -33,7 +33,7 @@ export class Sites {
 
   @inline
   static at(slot: usize): Site {
-    return changetype<Site>(SITES + slot);
+    return changetype<Site>(SiteTable.base + slot);
   }
 }
 
@@ -130,16 +130,16 @@ function setTop(site: Site, func: Func): void {
  * tombstones, so searches stay as short after a million removals as before.
  */
 function vacate(site: Site): void {
-  let hole = changetype<usize>(site) - SITES;
+  let hole = changetype<usize>(site) - SiteTable.base;
   for (let slot = Sites.after(hole); Sites.at(slot).top != null; slot = Sites.after(slot)) {
     // An entry may move back to the hole unless that is before the place where its search starts.
     const fromHome = (slot - Sites.home(Sites.at(slot).ip)) & siteMask;
     const fromHole = (slot - hole) & siteMask;
     if (fromHome < fromHole) continue;
-    memory.copy(SITES + hole, SITES + slot, SITE_STRIDE);
+    memory.copy(SiteTable.base + hole, SiteTable.base + slot, SITE_STRIDE);
     hole = slot;
   }
-  memory.fill(SITES + hole, 0, SITE_STRIDE);
+  memory.fill(SiteTable.base + hole, 0, SITE_STRIDE);
   siteUse--;
 }
 

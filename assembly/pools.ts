@@ -8,10 +8,8 @@ const CACHE_LINE: u64 = 64;
 /** Handles are offsets and must be non-negative i32, so that -errno is told from them. */
 const POOLS_LIMIT: u64 = 0x7fff_ffff;
 
-/** The site table stands at a fixed offset, so that a look-up adds a constant. */
-export const SITES: usize = (__heap_base + 63) & ~63;
-
-let end: u64 = SITES;
+/** 0: the pools are not carved yet. */
+let end: u64 = 0;
 let siteCount: u32 = 0;
 let funcCount: u32 = 0;
 let taskCount: u32 = 0;
@@ -24,6 +22,14 @@ export let siteMask: usize = 0;
 export let funcsBase: usize = 0;
 export let tasksBase: usize = 0;
 
+export class SiteTable {
+  /** First byte of the site table, known when the module is linked: a look-up adds a constant. */
+  @inline
+  static get base(): usize {
+    return (__heap_base + 63) & ~63;
+  }
+}
+
 /** Sites, funcs and tasks there is room for. */
 export function siteCapacity(): u32 {
   return siteCount;
@@ -35,7 +41,7 @@ export function taskCapacity(): u32 {
   return taskCount;
 }
 
-/** First byte after everything that is in use. */
+/** First byte after everything that is in use; 0 before init. */
 export function used(): usize {
   return <usize>end;
 }
@@ -52,7 +58,7 @@ export function init(sites: u32, funcs: u32, tasks: u32): i32 {
   if (sites > 1 << 25) return -ENOMEM;
   const bits: u32 = 32 - clz<u32>(2 * sites - 1);
   const slots: u32 = 1 << bits;
-  const funcsAt: u64 = <u64>SITES + <u64>slots * SITE_STRIDE;
+  const funcsAt: u64 = <u64>SiteTable.base + <u64>slots * SITE_STRIDE;
   const tasksAt: u64 = funcsAt + <u64>funcs * FUNC_STRIDE;
   const poolsEnd: u64 = tasksAt + <u64>tasks * TASK_STRIDE;
   if (poolsEnd > POOLS_LIMIT || !extend(poolsEnd)) return -ENOMEM;
@@ -69,11 +75,11 @@ export function init(sites: u32, funcs: u32, tasks: u32): i32 {
 
 /**
  * Reserves zeroed, cache-line aligned bytes after what is in use, for batches and for the CPU. Grows memory: views
- * detach, so the host calls it only while loading. Returns the offset, or 0 when memory cannot hold them.
+ * detach, so the host calls it only while loading. Returns the offset, or 0 when memory cannot hold them or before init.
  */
 export function reserve(bytes: u32): usize {
   const at = end;
-  return extend(at + bytes) ? <usize>at : 0;
+  return at != 0 && extend(at + bytes) ? <usize>at : 0;
 }
 
 /** Moves the end of what is in use, growing memory once where it must. */

@@ -22,6 +22,20 @@ export {
   type MachineOptions,
   type TraceStep,
 } from './machine.ts';
-export { readScenario } from './scenario/read.ts';
-export { type ScenarioResult, ScenarioRun, type StepResult, type Verdict } from './scenario/run.ts';
+export { parseScenario } from './scenario/read.ts';
+export {
+  type FileReader,
+  type RunScenarioOptions,
+  runScenario,
+  type ScenarioResult,
+  ScenarioRun,
+  type StepResult,
+  type Verdict,
+} from './scenario/run.ts';
+export {
+  type FunctionVerdict,
+  type ImageVerdict,
+  type VerifyImageOptions,
+  verifyImage,
+} from './scenario/verify-image.ts';
 export { decode, decodeOne, type Flow, type Instruction } from './x86/decode.ts';

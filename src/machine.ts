@@ -2,7 +2,7 @@
 import { hex } from './address.ts';
 import { Core } from './core/core.ts';
 import { createEngine } from './engine/create.ts';
-import type { Engine, EngineName, Exit, RegisterName } from './engine/engine.ts';
+import { type Engine, type EngineName, type Exit, GENERAL_REGISTERS, type RegisterName } from './engine/engine.ts';
 import { EngineError, errnoName, ImageError, PatchError, TrampolineError } from './errors.ts';
 import { ArrivalWatch } from './ftrace/arrival.ts';
 import { CodeArena } from './ftrace/code-arena.ts';
@@ -51,7 +51,10 @@ export interface CallOptions {
 
 /** Where a call arrived, and what it found there. */
 export interface Arrival extends Location {
-  /** Registers that did not arrive as in a plain call: of rsp, rax, the argument and the callee-saved ones (I3). */
+  /**
+   * Registers that did not arrive as the caller left them: of a redirected call all but r10 and r11 are compared (I3,
+   * F23), of one that was not dispatched all sixteen.
+   */
   readonly changed: readonly RegisterName[];
   /** True where the return address on the stack is the caller's. */
   readonly returnsToCaller: boolean;
@@ -364,7 +367,7 @@ export class Machine {
       const { registers, buffers } = prepareCall(this.engine, args, returnTo);
       const arrivals: Run['arrivals'] = [];
       const watch = new ArrivalWatch(this.#glue, (at, dispatched) => {
-        const arrival = this.#arrivalAt(at, arrivals.length === 0 ? registers : undefined, returnTo);
+        const arrival = this.#arrivalAt(at, arrivals.length === 0 ? registers : undefined, dispatched, returnTo);
         arrivals.push({ arrival, dispatched });
         options.onArrival?.(arrival);
         return stop;
@@ -395,10 +398,16 @@ export class Machine {
   }
 
   /** The arrival at `at`; for the call's own one, with what became of the registers since the entry. */
-  #arrivalAt(at: bigint, entry: ReadonlyMap<RegisterName, bigint> | undefined, returnTo: bigint): Arrival {
+  #arrivalAt(
+    at: bigint,
+    entry: ReadonlyMap<RegisterName, bigint> | undefined,
+    dispatched: boolean,
+    returnTo: bigint,
+  ): Arrival {
     const location = this.images.locate(at);
     if (entry === undefined) return { ...location, changed: [], returnsToCaller: true };
-    const changed = ARRIVING_REGISTERS.filter((name) => this.engine.readRegister(name) !== entry.get(name));
+    const compared = dispatched ? ARRIVING_REGISTERS : GENERAL_REGISTERS;
+    const changed = compared.filter((name) => this.engine.readRegister(name) !== entry.get(name));
     const slot = new DataView(this.engine.read(entry.get('rsp') ?? 0n, 8).buffer);
     return { ...location, changed, returnsToCaller: slot.getBigUint64(0, true) === returnTo };
   }

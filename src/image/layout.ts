@@ -123,8 +123,9 @@ export function layOutSegments(file: ElfFile, base: bigint): Layout {
   const loads = file.segments.filter((segment) => segment.type === PT_LOAD && segment.memorySize > 0n);
   loads.sort((a, b) => (a.address < b.address ? -1 : 1));
   const first = loads[0];
-  if (first === undefined) throw imageError(file.name, 'ENOEXEC', 'no segment to load');
-  if (loads.length > MAX_SEGMENTS) throw imageError(file.name, 'ENOEXEC', `${loads.length} segments to load`);
+  if (first === undefined) throw imageError(file.name, 'ENOEXEC', 'no segment to load', { offset: 56 });
+  if (loads.length > MAX_SEGMENTS)
+    throw imageError(file.name, 'ENOEXEC', `${loads.length} segments to load`, { offset: 56 });
   const bias = file.type === 'executable' ? 0n : base - pageFloor(first.address);
 
   const segments: ImageSegment[] = [];

@@ -82,7 +82,7 @@ export function findSites(
       if (sites.get(found.body)?.address === found.address) continue;
       strays.push({ address: entry, reason: `'${found.body.primary.title}' has a site already` });
     } else {
-      const site = readSite(found.body, found.address, memory, calls);
+      const site = readSite(found.body, found.address, memory, table.kind === 'patchable' ? undefined : calls);
       if (typeof site === 'string') reasons.set(found.body, reasons.get(found.body) ?? site);
       else sites.set(found.body, site);
     }
@@ -152,32 +152,34 @@ function entryCalls(map: FunctionMap, memory: ImageMemory, calls: FentryCalls): 
     .map((body) => atEntry(body, memory).address)
     .filter((address) => {
       const entry = entryForm(look(address, memory));
-      return entry !== undefined && isCall(entry.form) && calls.reaches(address, entry.form) === true;
+      return entry !== undefined && isCall(entry.form) && calls?.reaches(address, entry.form) === true;
     });
 }
 
-/** The site at `address`, or why its bytes cannot be patched. */
-function readSite(body: Body, address: bigint, memory: ImageMemory, calls: FentryCalls): Site | string {
+/** The site at `address`, or why its bytes cannot be patched. Without `calls` only NOPs count. */
+function readSite(body: Body, address: bigint, memory: ImageMemory, calls: FentryCalls | undefined): Site | string {
   const bytes = look(address, memory);
   const entry = entryForm(bytes);
   const offset = Number(address - body.address);
-  if (entry === undefined) return whyUnknown(bytes);
+  if (entry === undefined || (calls === undefined && isCall(entry.form))) return whyUnknown(bytes, calls === undefined);
   if (offset + entry.size > body.extent) return `the function ends inside its site at ${hex(address)}`;
-  if (isCall(entry.form) && calls.reaches(address, entry.form) === false) {
+  if (isCall(entry.form) && calls?.reaches(address, entry.form) === false) {
     return `the call at its site ${hex(address)} does not go to __fentry__`;
   }
   const original = bytes.slice(0, entry.size);
   return { address, func: body.primary.title, offset, form: entry.form, original, idle: entry.idle.slice() };
 }
 
-function whyUnknown(bytes: Uint8Array): string {
+function whyUnknown(bytes: Uint8Array, onlyNops: boolean): string {
   if (bytes[0] === 0x90) {
     const count = bytes.findIndex((byte) => byte !== 0x90);
     return `no room at entry: only ${count < 0 ? bytes.length : count} of 5 bytes are NOPs`;
   }
   const nop = nopLength(bytes);
   if (nop > 0) return `the NOP ${hexBytes(bytes.subarray(0, nop))} at its site is of no known form`;
-  return `no room at entry: ${hexBytes(bytes.subarray(0, 5))} is neither a call of __fentry__ nor a NOP`;
+  const found = hexBytes(bytes.subarray(0, 5));
+  if (onlyNops) return `no room at entry: ${found} is no NOP`;
+  return `the bytes ${found} at its site are neither a call of __fentry__ nor a NOP`;
 }
 
 function whyNone(symbol: LoadedSymbol, body: Body | undefined, reason: string | undefined, table: SiteTable): string {

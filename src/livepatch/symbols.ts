@@ -11,10 +11,11 @@ export interface KernelSymbol {
   size: bigint;
 }
 
-/** The symbols of vmlinux (`name` null) or of one module; those of one name come in symbol-table order. */
+/** The symbols of vmlinux (`name` null) or of one module. */
 export interface SymbolScope {
   name: string | null;
-  named: (symbol: string) => readonly KernelSymbol[];
+  /** All symbols of a name, in symbol-table order. */
+  named(name: string): readonly KernelSymbol[];
 }
 
 /** What is looked up. */

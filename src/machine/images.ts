@@ -158,13 +158,13 @@ export class Images {
   object(name: string | null): SymbolScope | undefined {
     const image = name === null ? this.all.find((one) => this.kindOf(one) === 'vmlinux') : this.#images.get(name);
     if (image === undefined || (name !== null && this.kindOf(image) !== 'module')) return undefined;
-    return { name, named: image.symbolsNamed };
+    return { name, named: (symbol) => image.symbolsNamed(symbol) };
   }
 
   /** The symbols of any image by its name. */
   scope(name: string): SymbolScope | undefined {
     const image = this.#images.get(name);
-    return image && { name, named: image.symbolsNamed };
+    return image && { name, named: (symbol) => image.symbolsNamed(symbol) };
   }
 
   /** The site of the function that starts at `address`, or `address` itself where it is a site (F9). */
@@ -176,7 +176,8 @@ export class Images {
   }
 
   #resolve(symbol: string, { name, symbols }: LoadOptions): bigint | undefined {
-    const given = symbols?.[symbol];
+    // the names come from the file: 'constructor' is no entry unless it was given
+    const given = symbols !== undefined && Object.hasOwn(symbols, symbol) ? symbols[symbol] : undefined;
     if (typeof given === 'bigint') return given;
     const wanted = given === 'ret' ? '__x86_return_thunk' : given;
     if (wanted === undefined) return this.#routines.get(symbol) ?? this.#exported(symbol);
@@ -217,5 +218,11 @@ export class Images {
 
 function symbolIn(image: LoadedImage | undefined, name: string): bigint | undefined {
   if (image === undefined) return undefined;
-  return image.functionNamed(name)?.address ?? image.symbols.find((one) => one.title === name)?.address;
+  return image.functionNamed(name)?.address ?? symbolTitled(image, name)?.address;
+}
+
+/** A symbol by its title: `name`, or `name,N` where the image has several of that name. */
+function symbolTitled(image: LoadedImage, title: string): { address: bigint } | undefined {
+  const named = image.symbolsNamed(title.replace(/,\d+$/, ''));
+  return named.find((one) => one.title === title);
 }

@@ -2,7 +2,7 @@
 
 /** The seed of this run: TRAMP64_SEED where it is set, else the clock. */
 export function chooseSeed(): number {
-  const given = process.env['TRAMP64_SEED'];
+  const given = process.env.TRAMP64_SEED;
   return given === undefined ? Date.now() >>> 0 : Number(given) >>> 0;
 }
 

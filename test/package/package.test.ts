@@ -60,7 +60,7 @@ describe('the packed package', () => {
 
   test('has types for what it exports', () => {
     const types = readFileSync(join(installed, 'dist', 'index.d.ts'), 'utf8');
-    expect(types).toContain('createUnicorn');
+    expect(types).toContain('createEngine');
     expect(types).not.toMatch(/from ['"](?!\.)/);
   });
 
@@ -118,9 +118,9 @@ function sizeOf(folder: string): number {
 /** A program over the public API: one instruction on Unicorn, decoded first. */
 function program(from: string): string {
   return `
-import { createUnicorn, decodeOne } from '${from}';
+import { createEngine, decodeOne } from '${from}';
 async function main() {
-  const engine = await createUnicorn();
+  const engine = await createEngine('unicorn');
   engine.map(0xffffffff81000000n, 0x1000n, 'rx');
   const code = Uint8Array.of(0x48, 0xff, 0xc0);
   if (decodeOne(code, 0n).text !== 'inc rax') throw new Error('decode');
