@@ -7,9 +7,9 @@ import type { PatchSpec } from '../../src/livepatch/patch.ts';
 import { Machine } from '../../src/machine.ts';
 import { type Answer, FUNCTIONS, Model } from './model.ts';
 
-const SEED = Number(process.env['LIVEPATCH_SEED'] ?? 20240613);
+const SEED = Number(process.env.LIVEPATCH_SEED ?? 20240613);
 /** Sequences for each way of switching. */
-const SEQUENCES = Number(process.env['LIVEPATCH_SEQUENCES'] ?? 60);
+const SEQUENCES = Number(process.env.LIVEPATCH_SEQUENCES ?? 60);
 const TASKS = ['t0', 't1', 't2'];
 /** One new function for each patch, so that an address tells whose it is. */
 const NEW_FUNCS = ['checksum', 'fibonacci', 'sum_eight', 'sort_items', 'operate'];
