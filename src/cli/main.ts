@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { TrampolineError } from '../errors.ts';
+import { addCheck } from './check.ts';
 import { addInspect } from './inspect.ts';
 import { addTrace } from './trace.ts';
 import { addVerify } from './verify.ts';
@@ -25,7 +26,10 @@ const program = new Command('tramp64')
 addVerify(program);
 addInspect(program);
 addTrace(program);
-for (const command of program.commands) command.exitOverride().showHelpAfterError('(try tramp64 --help)');
+addCheck(program);
+for (const command of program.commands.flatMap((one) => [one, ...one.commands])) {
+  command.exitOverride().showHelpAfterError('(try tramp64 --help)');
+}
 
 // a reader that went away (`| head`) is no error
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

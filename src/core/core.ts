@@ -31,15 +31,15 @@ export class Core {
   readonly layout: Layout;
   /**
    * Dispatches a call whose site is held as two 32-bit halves, without making a bigint (L36 to L42).
-   * Returns the Func that runs and leaves the halves of its new function in answerLow and answerHigh; returns 0, and
-   * leaves them alone, where the original runs.
+   * Returns the Func that runs and leaves its new function in `answer`; returns 0, and leaves `answer` alone, where the
+   * original runs.
    */
   readonly dispatchPair: (low: number, high: number, task: TaskHandle) => FuncHandle;
   readonly #wasm: CoreExports;
   readonly #stacks: FuncStacks;
   readonly #tasks: Tasks;
   readonly #counters: DispatchCounters;
-  readonly #answer: number;
+  #answer = new Uint32Array(0);
 
   /**
    * Makes a core with pools of the given capacities.
@@ -68,7 +68,6 @@ export class Core {
     this.layout = readLayout(instance.exports);
     this.dispatchPair = instance.exports.dispatchPair;
     this.#wasm = instance.exports;
-    this.#answer = this.layout.answer / 4;
     this.#stacks = new FuncStacks(instance, this.layout);
     this.#tasks = new Tasks(instance);
     this.#counters = new DispatchCounters(instance, this.layout);
@@ -194,16 +193,13 @@ export class Core {
   }
 
   /**
-   * Low half of the new function that the last dispatchPair chose; allocates nothing. It lies in one fixed place, which is
-   * always cached: reading the Func itself instead doubles the time of a call at 50,000 functions.
+   * The new function that the last dispatchPair chose: low half, high half. Ask again after each dispatch, since memory
+   * may have grown. It lies in one fixed place that is always cached; reading the chosen Func itself costs half as much
+   * again at 50,000 functions.
    */
-  get answerLow(): number {
-    return this.instance.u32[this.#answer] ?? 0;
-  }
-
-  /** High half of it. */
-  get answerHigh(): number {
-    return this.instance.u32[this.#answer + 1] ?? 0;
+  get answer(): Uint32Array {
+    if (this.#answer.length === 0) this.#answer = new Uint32Array(this.instance.memory.buffer, this.layout.answer, 2);
+    return this.#answer;
   }
 
   /**

@@ -28,8 +28,7 @@ export function installGate({ engine, core, address, currentTask, onPass }: Gate
       answer[ANSWER_IP_LOW] = low;
       answer[ANSWER_IP_HIGH] = low > 0xffffffff ? ipHigh + 1 : ipHigh;
     } else {
-      answer[ANSWER_IP_LOW] = core.answerLow;
-      answer[ANSWER_IP_HIGH] = core.answerHigh;
+      answer.set(core.answer);
     }
   });
 }

@@ -52,7 +52,7 @@ describe.each(['release', 'debug'] as const)('%s', (name) => {
     expect(batch.run(task)).toBe(2);
     expect([...batch.answers]).toEqual([NEW, 0n, 2n ** 64n - 1n]);
     expect(core.dispatchPair(0x8100_0004, 0xffff_ffff, task)).toBe(func);
-    expect([core.answerLow, core.answerHigh]).toEqual([0xc000_0010, 0xffff_ffff]);
+    expect([...core.answer]).toEqual([0xc000_0010, 0xffff_ffff]);
     expect(core.dispatchPair(0x8100_0005, 0xffff_ffff, task)).toBe(0);
     expect(core.func(func)).toMatchObject({ site: SITE, newFunc: NEW, owner: 7 });
     expect(core.counters()).toMatchObject({ calls: 5, steady: 3, empty: 2 });
@@ -81,11 +81,11 @@ describe.each(['release', 'debug'] as const)('%s', (name) => {
     const task = core.addTask();
     core.pushFunc(SITE, NEW, 1);
     core.dispatchPair(0x8100_0004, 0xffff_ffff, task);
-    expect(core.answerLow).toBe(0xc000_0010);
+    expect(core.answer[0]).toBe(0xc000_0010);
     const bytes = core.instance.memory.buffer.byteLength;
     core.batch(1_000_000);
     expect(core.instance.memory.buffer.byteLength).toBeGreaterThan(bytes);
-    expect(core.answerLow).toBe(0xc000_0010);
+    expect(core.answer[0]).toBe(0xc000_0010);
     expect(core.dispatch(SITE, task)).toBe(NEW);
   });
 

@@ -20,7 +20,7 @@ const FILES = [
   'odd-linked.elf',
 ];
 const MUTANTS = 24_000;
-const SEED = Number(process.env['SEED'] ?? 0x5eed_0002);
+const SEED = Number(process.env.SEED ?? 0x5eed_0002);
 const MAX_MILLISECONDS = 2_000;
 const MAX_RESIDENT = 512 * 1024 * 1024;
 /** Values that counts, sizes, offsets and indexes are set to. */

@@ -162,11 +162,16 @@ function chooseOperands(draft: Draft, random: Random): boolean {
       }
     }
   }
-  // equal operands and equal values are where comparisons turn
-  if (random.oneIn(8) && draft.rm >= 0 && draft.rm !== RSP && draft.reg !== RSP && draft.rm !== RCX) {
-    gprs[draft.rm] = gprs[draft.reg] ?? 0n;
-  }
+  if (draft.rm >= 0) alias(draft, random);
   return true;
+}
+
+/** Equal values are where comparisons turn; one register as both operands is where results are overwritten too early. */
+function alias(draft: Draft, random: Random): void {
+  const { gprs } = draft;
+  const kind = random.below(8);
+  if (kind === 0) draft.reg = draft.rm;
+  if (kind === 1 && draft.rm !== RSP && draft.reg !== RSP && draft.rm !== RCX) gprs[draft.rm] = gprs[draft.reg] ?? 0n;
 }
 
 /** The undefined flags, or undefined where iced reads the bytes as something else than meant. */

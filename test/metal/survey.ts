@@ -17,14 +17,25 @@ export interface CodeReport {
 
 const WORKER = fileURLToPath(new URL('survey-worker.ts', import.meta.url));
 const CODES_PER_CHILD = 40;
-const SILENCE = 20_000;
+const CHILDREN = 2;
+const SILENCE = 8_000;
 
 /** Surveys `codes` on `engine`. A case that kills or hangs the process is a mismatch of kind `broken`. */
 export async function survey(engine: string, codes: readonly string[]): Promise<CodeReport[]> {
   const reports = new Map(codes.map((code) => [code, { code, cases: 0, mismatches: [] as Mismatch[] }]));
   const skip: string[] = [];
-  for (let at = 0; at < codes.length; at += CODES_PER_CHILD) {
-    let left = codes.slice(at, at + CODES_PER_CHILD);
+  const chunks = Array.from({ length: Math.ceil(codes.length / CODES_PER_CHILD) }, (_, i) =>
+    codes.slice(i * CODES_PER_CHILD, (i + 1) * CODES_PER_CHILD),
+  );
+  await Promise.all(
+    Array.from({ length: CHILDREN }, async () => {
+      for (let chunk = chunks.shift(); chunk !== undefined; chunk = chunks.shift()) await surveyChunk(chunk);
+    }),
+  );
+  return [...reports.values()];
+
+  async function surveyChunk(chunk: readonly string[]): Promise<void> {
+    let left = chunk;
     while (left.length > 0) {
       for (const code of left)
         reports.set(code, { code, cases: 0, mismatches: reports.get(code)?.mismatches.filter(isFatal) ?? [] });
@@ -32,11 +43,12 @@ export async function survey(engine: string, codes: readonly string[]): Promise<
       if (fatal === undefined) break;
       const [code = '', form = ''] = fatal.id.split('/');
       reports.get(code)?.mismatches.push({ ...fatal, code, form, bytes: '', kind: 'broken' });
+      // one that breaks on its first cases breaks on all of them
+      const fatals = reports.get(code)?.mismatches.filter(isFatal).length ?? 0;
+      left = left.slice(left.indexOf(code) + (fatals > 2 ? 1 : 0));
       skip.push(fatal.id);
-      left = left.slice(left.indexOf(code));
     }
   }
-  return [...reports.values()];
 }
 
 function isFatal(mismatch: Mismatch): boolean {
@@ -60,7 +72,7 @@ function runChild(
       silent = true;
       child.kill('SIGKILL');
     };
-    let timer = setTimeout(giveUp, 2 * SILENCE);
+    let timer = setTimeout(giveUp, 3 * SILENCE);
     createInterface({ input: child.stdout }).on('line', (text) => {
       clearTimeout(timer);
       timer = setTimeout(giveUp, SILENCE);

@@ -8,5 +8,5 @@ export const EVERYTHING: ExecutionTable = {
   engine: 'Unicorn, unjudged',
   mnemonics: new Set(Object.keys(Mnemonic).map((name) => name.toLowerCase())),
   wrong: new Map(),
-  wrongRipRelative: new Set(),
+  wrongWith: new Map(),
 };

@@ -1,0 +1,69 @@
+// Joins the symbolic proof and the runs on the CPU into one verdict.
+import type { ExecutionAnswer } from './execute.ts';
+import { type Finding, finding, type Judgement } from './finding.ts';
+import type { RuleNumber } from './rules.ts';
+import type { StreamAnswer } from './same-stream.ts';
+import type { Segment } from './space.ts';
+
+/** Where offsets count from, and what a replay needs. */
+export interface Scene {
+  readonly base: bigint;
+  readonly code: readonly Segment[];
+  readonly entry: bigint;
+}
+
+/**
+ * The verdict. A difference on the CPU is a proof, and so is a symbolic one; "the same" needs the symbolic proof, or runs
+ * that took every branch. Where the two disagree nothing is claimed.
+ */
+export function decide(stream: StreamAnswer, run: ExecutionAnswer | undefined, scene: Scene): Judgement {
+  const notes = stream.notes.map(({ rule, text }) => finding(ruleNumber(rule) ?? 'C9', 'warning', text));
+  const at = stream.at;
+  const { base, code, entry } = scene;
+  if (run?.answer === 'different') {
+    const rule = ruleNumber(stream.rule) ?? ruleOfDifference(run.why);
+    const error = finding(rule, 'error', run.why, { at, base, state: run.state, code, entry });
+    return { verdict: 'broken', reason: because(run.why, stream), findings: [error, ...notes] };
+  }
+  if (stream.answer === 'different') {
+    if (run?.answer === 'same' && run.untaken.length === 0 && stream.rule !== 'C4') {
+      return {
+        verdict: 'equivalent',
+        reason: `${run.why}; not instruction by instruction: ${stream.why}`,
+        findings: notes,
+      };
+    }
+    const error = finding(ruleNumber(stream.rule) ?? 'C9', 'error', stream.why, { at, base, code, entry });
+    return { verdict: 'broken', reason: stream.why, findings: [error, ...notes] };
+  }
+  if (stream.answer === 'same') {
+    const spoiled: Finding[] = stream.spoiled.map((name) =>
+      finding('C17', 'warning', `${name.toLowerCase()} is spoiled; the original leaves it alone`),
+    );
+    return { verdict: 'equivalent', reason: stream.why, findings: [...spoiled, ...notes] };
+  }
+  if (run?.answer === 'same' && run.untaken.length === 0) {
+    return { verdict: 'equivalent', reason: run.why, findings: notes };
+  }
+  const untaken =
+    run?.answer === 'same' ? 'no state took every branch of the original' : (run?.why ?? 'no engine runs it');
+  const where = at === undefined ? '' : ` at "${at.mnemonic}"`;
+  return { verdict: 'not-judged', reason: `${stream.why}${where}; ${untaken}`, findings: notes };
+}
+
+function because(why: string, stream: StreamAnswer): string {
+  return stream.answer === 'same' ? why : `${why}: ${stream.why}`;
+}
+
+function ruleNumber(rule: string | undefined): RuleNumber | undefined {
+  return rule === undefined ? undefined : (`C${Number(rule.slice(1))}` as const);
+}
+
+function ruleOfDifference(why: string): RuleNumber {
+  if (why.startsWith('flags')) return 'C18';
+  if (why.startsWith('xmm')) return 'C23';
+  if (why.startsWith('rsp')) return 'C29';
+  if (why.startsWith('[')) return 'C10';
+  if (why.includes('hook') || why.includes('overwritten')) return 'C4';
+  return why.startsWith('ends') ? 'C9' : 'C21';
+}

@@ -1,0 +1,244 @@
+// Equivalence by execution: runs both sides from many states on a CPU and names the first difference.
+import { hex } from '../address.ts';
+import type { Engine } from '../engine/engine.ts';
+import { reachable } from './reach.ts';
+import { CodeSpace, type Segment } from './space.ts';
+import { type Outcome, pointer, RETURN_ADDRESS, STACK, type State, stateAt, World } from './world.ts';
+
+/** Both sides of a comparison, as memory images. */
+export interface ExecutionQuestion {
+  readonly original: { readonly code: readonly Segment[]; readonly entry: bigint; readonly end?: bigint };
+  readonly moved: { readonly code: readonly Segment[]; readonly entry: bigint; readonly end?: bigint };
+  /** Addresses at which the moved side stands for the original side's other code: coming there ends the run (C4). */
+  readonly forbidden?: { readonly address: bigint; readonly length: number };
+  /** Registers that the moved side may spoil. */
+  readonly ignore: ReadonlySet<string>;
+  readonly space: CodeSpace;
+  readonly seed: number;
+  /** A proof exists already; a few states confirm it. */
+  readonly proved?: boolean;
+}
+
+/** One engine for each side. */
+export type EnginePair = readonly [Engine, Engine];
+
+/** What the runs showed. */
+export interface ExecutionAnswer {
+  readonly answer: 'same' | 'different' | 'unknown';
+  readonly why: string;
+  readonly state?: State;
+  readonly states: number;
+  /** Targets of conditional branches of the original that no state took. */
+  readonly untaken: readonly bigint[];
+}
+
+const FEWEST_STATES = 24;
+const MOST_STATES = 240;
+/** Enough to confirm what is proved already. */
+const CONFIRMING_STATES = 6;
+/** A function that no side knows. */
+const OUTSIDE = 0x5555_0000n;
+const STATUS_FLAGS = 0xcd5n;
+
+/**
+ * Runs both sides from at least 24 states, and goes on up to 240 while a branch of the original has not been taken.
+ *
+ * @param engines one engine for each side, with nothing mapped; they are left so
+ */
+export function executeBoth(question: ExecutionQuestion, engines: EnginePair): ExecutionAnswer {
+  const pointers = pointersOf(question);
+  const original = new World(engines[0], [...question.original.code, ...pointers], question.seed);
+  try {
+    const moved = new World(engines[1], [...question.moved.code, ...pointers], question.seed);
+    try {
+      return compare(question, original, moved);
+    } finally {
+      moved.close();
+    }
+  } finally {
+    original.close();
+  }
+}
+
+/** Where the original jumps or calls through a pointer in memory, a pointer must stand there. */
+function pointersOf(question: ExecutionQuestion): Segment[] {
+  const found: Segment[] = [];
+  for (const facts of reachable(question.space, question.original.entry).values()) {
+    const address = facts.memory?.address;
+    if (address === undefined || (facts.kind !== 'indirect-call' && facts.kind !== 'indirect-jump')) continue;
+    if (question.space.at(address) === undefined) found.push({ address, bytes: pointer(OUTSIDE) });
+  }
+  return found;
+}
+
+function compare(question: ExecutionQuestion, original: World, moved: World): ExecutionAnswer {
+  const wanted = branchTargets(question);
+  let compared = 0;
+  let refused = '';
+  let states = 0;
+  const proved = question.proved === true;
+  const goesOn = (): boolean =>
+    proved ? states < CONFIRMING_STATES : states < MOST_STATES && (states < FEWEST_STATES || wanted.size > 0);
+  for (; goesOn(); states++) {
+    // a confirmation skips the boundary values, in which most pointers lead nowhere
+    const state = stateAt(proved ? states + 12 : states, question.seed);
+    const a = original.run(question.original.entry, question.original.end ?? RETURN_ADDRESS, state, (ip) =>
+      outside(question.original.code, ip),
+    );
+    for (const block of a.blocks) wanted.delete(block);
+    wanted.delete(a.exit.rip);
+    if (a.exit.reason === 'not-judged') return unknown(a.exit.why ?? 'the engine does not judge it', states, wanted);
+    if (a.exit.reason === 'fault' && a.exit.fault?.access !== 'fetch') {
+      refused ||= `the original faults: ${a.exit.fault?.kind ?? 'fault'} at ${hex(a.exit.rip)}`;
+      continue;
+    }
+    if (a.exit.reason === 'budget') {
+      refused ||= 'the original does not end';
+      continue;
+    }
+    const b = moved.run(
+      question.moved.entry,
+      question.moved.end ?? RETURN_ADDRESS,
+      state,
+      (ip) => outside(question.moved.code, ip) || isForbidden(question, ip),
+    );
+    if (b.exit.reason === 'not-judged') {
+      if (outside(question.moved.code, b.exit.rip)) {
+        const why = `runs off the known code at ${hex(b.exit.rip)}`;
+        return { answer: 'different', why, state, states: states + 1, untaken: [...wanted] };
+      }
+      const privileged = privilegedAt(question, b.exit.rip);
+      if (privileged !== undefined) {
+        const why = `executes "${privileged}", which the original does not hold`;
+        return { answer: 'different', why, state, states: states + 1, untaken: [...wanted] };
+      }
+      // the moved code ran what the original does not hold: no proof, but other states may still show a difference
+      refused = b.exit.why ?? 'the engine does not judge the moved code';
+      continue;
+    }
+    compared++;
+    const difference = firstDifference(question, a, b);
+    if (difference !== undefined) {
+      return { answer: 'different', why: difference, state, states: states + 1, untaken: [...wanted] };
+    }
+  }
+  if (compared === 0) return unknown(refused || 'no state could be compared', states, wanted);
+  if (refused.includes('Unicorn')) return unknown(refused, states, wanted);
+  return { answer: 'same', why: `${compared} states agree`, states, untaken: [...wanted] };
+}
+
+/** Port access, far transfers and interrupt control fault in user code and stand in no prologue (C50). */
+const PRIVILEGED = /^(in|out|ins[bwd]|outs[bwd]|hlt|iret[dq]?|retf|cli|sti|lgdt|lidt|invd|wbinvd)$/;
+
+function privilegedAt(question: ExecutionQuestion, ip: bigint): string | undefined {
+  const mnemonic = new CodeSpace(question.moved.code, { bitness: 64 }).at(ip)?.mnemonic ?? '';
+  if (!PRIVILEGED.test(mnemonic)) return undefined;
+  for (const facts of reachable(question.space, question.original.entry).values()) {
+    if (facts.mnemonic === mnemonic) return undefined;
+  }
+  return mnemonic;
+}
+
+function unknown(why: string, states: number, wanted: ReadonlySet<bigint>): ExecutionAnswer {
+  return { answer: 'unknown', why, states, untaken: [...wanted] };
+}
+
+function outside(code: readonly Segment[], ip: bigint): boolean {
+  return !code.some(({ address, bytes }) => ip >= address && ip < address + BigInt(bytes.length));
+}
+
+function isForbidden(question: ExecutionQuestion, ip: bigint): boolean {
+  const range = question.forbidden;
+  return range !== undefined && ip >= range.address && ip < range.address + BigInt(range.length);
+}
+
+/** Both ways of each conditional branch that the original's entry reaches in a straight line. */
+function branchTargets(question: ExecutionQuestion): Set<bigint> {
+  const wanted = new Set<bigint>();
+  let ip = question.original.entry;
+  for (let i = 0; i < 64; i++) {
+    const facts = question.space.at(ip);
+    if (facts === undefined || facts.kind === 'invalid') break;
+    ip = BigInt.asUintN(64, ip + BigInt(facts.length));
+    if (facts.kind === 'conditional' && facts.target !== undefined) {
+      wanted.add(facts.target);
+      wanted.add(ip);
+    }
+    if (facts.kind !== 'next' && facts.kind !== 'conditional' && facts.kind !== 'call') break;
+  }
+  return wanted;
+}
+
+function firstDifference(question: ExecutionQuestion, a: Outcome, b: Outcome): string | undefined {
+  const placeA = place(a, question.original.end);
+  const placeB = place(b, question.moved.end);
+  if (b.exit.reason === 'stopped' && isForbidden(question, b.exit.rip)) {
+    const offset = b.exit.rip - (question.forbidden?.address ?? 0n);
+    return offset === 0n ? 're-enters the hook' : `runs into the overwritten bytes at +${offset}`;
+  }
+  const intact = question.forbidden === undefined;
+  // what leaves the moved block for the middle of the original goes on there
+  if (placeA !== placeB && !(intact && samePlace(question, a, b))) return `ends at ${placeB} instead of ${placeA}`;
+  for (const [name, value] of Object.entries(a.registers)) {
+    if (question.ignore.has(name.toUpperCase())) continue;
+    if (b.registers[name] !== value) return `${name} is ${hex(b.registers[name] ?? 0n)} instead of ${hex(value)}`;
+  }
+  const flags = (a.rflags ^ b.rflags) & STATUS_FLAGS;
+  if (flags !== 0n) return `flags are ${hex(b.rflags)} instead of ${hex(a.rflags)}`;
+  for (const [i, bytes] of a.xmm.entries()) {
+    if (bytes.some((byte, j) => byte !== b.xmm[i]?.[j])) return `xmm${i} differs`;
+  }
+  return memoryDifference(a, b, returnSlot(question, a, b));
+}
+
+function place(outcome: Outcome, end: bigint | undefined): string {
+  if (outcome.exit.rip === end) return 'its end';
+  const fault = outcome.exit.fault;
+  if (outcome.exit.reason === 'fault' && fault !== undefined && fault.access !== 'fetch')
+    return `a ${fault.kind} fault`;
+  return hex(outcome.exit.rip);
+}
+
+function samePlace(question: ExecutionQuestion, a: Outcome, b: Outcome): boolean {
+  return a.exit.rip === question.original.end && b.exit.rip === question.original.end;
+}
+
+/**
+ * Where both sides have called the same outside function, their return addresses lie at rsp: one in each one's own code
+ * (C16). Undefined where that is not so.
+ */
+function returnSlot(question: ExecutionQuestion, a: Outcome, b: Outcome): bigint | undefined {
+  const rsp = a.registers.rsp ?? STACK;
+  const within = (code: readonly Segment[], value: bigint | undefined): boolean =>
+    value !== undefined && code.some((s) => value > s.address && value <= s.address + BigInt(s.bytes.length));
+  const both = within(question.original.code, word(a, rsp)) && within(question.moved.code, word(b, rsp));
+  return both && a.exit.rip !== RETURN_ADDRESS && outside(question.original.code, a.exit.rip) ? rsp : undefined;
+}
+
+function word(outcome: Outcome, address: bigint): bigint | undefined {
+  let value = 0n;
+  for (let i = 7n; i >= 0n; i--) {
+    const byte = outcome.written.get(address + i);
+    if (byte === undefined) return undefined;
+    value = (value << 8n) | BigInt(byte);
+  }
+  return value;
+}
+
+/** Compares what was written; what lies below the final stack pointer is scratch, unless the original wrote there. */
+function memoryDifference(a: Outcome, b: Outcome, slot: bigint | undefined): string | undefined {
+  const rsp = a.registers.rsp ?? STACK;
+  for (const [address, value] of a.written) {
+    const got = b.written.get(address);
+    if (slot !== undefined && address >= slot && address < slot + 8n) continue;
+    if (address < rsp && address >= rsp - 0x1000n) continue;
+    if (got !== value)
+      return `[${hex(address)}] is ${got === undefined ? 'not written' : hex(got)} instead of ${hex(value)}`;
+  }
+  for (const [address, value] of b.written) {
+    if (a.written.has(address)) continue;
+    if (address < rsp && address >= rsp - 0x1000n) continue;
+    return `[${hex(address)}] is written with ${hex(value)}, which the original leaves alone`;
+  }
+  return undefined;
+}

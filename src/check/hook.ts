@@ -1,0 +1,167 @@
+// Judges an inline hook: does the trampoline, with the rest of the function, do what the function did?
+import { rel32 } from '../address.ts';
+import type { DecodeMode, Facts } from '../x86/operands.ts';
+import { decide } from './decide.ts';
+import { type EnginePair, type ExecutionAnswer, executeBoth } from './execute.ts';
+import { type Finding, finding, type Judgement } from './finding.ts';
+import { functionEnd, isFiller } from './reach.ts';
+import { type StreamAnswer, sameStream } from './same-stream.ts';
+import { CodeSpace, type Segment } from './space.ts';
+
+/** A hooked function. */
+export interface HookQuestion {
+  readonly function: { readonly address: bigint; readonly bytes: Uint8Array; readonly padding?: number };
+  /** Bytes that the jump over the function's start takes. */
+  readonly patchLength: number;
+  readonly trampoline: { readonly address: bigint; readonly bytes: Uint8Array };
+  readonly bitness?: 32 | 64;
+}
+
+/** Gives two engines with nothing mapped, made when the first judgement needs them; the caller disposes of them. */
+export type EngineMaker = () => Promise<EnginePair>;
+
+const PADDING_SHOWN = 32;
+const SEED = 0x74726d70;
+
+/**
+ * Judges a hook (C1–C5, C9–C19, C21, C23, C29).
+ *
+ * @param engines where to run both sides; without it, or in 32-bit code, only the symbolic proof decides
+ */
+export async function judgeHook(question: HookQuestion, engines?: EngineMaker): Promise<Judgement> {
+  const { bytes, address } = question.function;
+  const bitness = question.bitness ?? 64;
+  const findings: Finding[] = [];
+  const neighbour = overwrittenNeighbour(question, { bitness });
+  if (neighbour !== undefined) findings.push(neighbour);
+  const models: DecodeMode[] = [{ bitness }];
+  // Intel and AMD read a 66-prefixed branch in two ways; the hook must be right on both (C12)
+  if (bitness === 64 && hasNarrowBranch(bytes, address, question.patchLength)) models.push({ bitness, amd: true });
+  let judgement: Judgement | undefined;
+  for (const mode of models) {
+    const stream = strict(streamOf(question, mode));
+    const run =
+      engines !== undefined && bitness === 64 && mode.amd !== true && stream.rule !== 'C4'
+        ? await execute(question, stream, engines)
+        : undefined;
+    const next = decide(stream, run, {
+      base: address,
+      code: patchedCode(question),
+      entry: question.trampoline.address,
+    });
+    if (judgement === undefined || next.verdict === 'broken' || judgement.verdict === 'equivalent') judgement = next;
+    if (next.verdict === 'broken') {
+      if (mode.amd === true) {
+        const why = `read as AMD does, with a 16-bit target: ${next.reason}`;
+        judgement = { ...next, reason: why, findings: [...next.findings, finding('C12', 'error', why)] };
+      }
+      break;
+    }
+  }
+  const base = judgement ?? { verdict: 'not-judged', reason: 'nothing to judge', findings: [] };
+  if (neighbour === undefined) return base;
+  return { verdict: 'broken', reason: neighbour.message, findings: [...findings, ...base.findings] };
+}
+
+/** A register that the caller or the rest of the function may still want is no scratch: only runs can clear it. */
+function strict(stream: StreamAnswer): StreamAnswer {
+  if (stream.answer !== 'same' || stream.spoiled.length === 0) return stream;
+  const why = `the trampoline spoils ${stream.spoiled.join(', ').toLowerCase()}`;
+  return { ...stream, answer: 'unknown', rule: 'C17', why };
+}
+
+function streamOf(question: HookQuestion, mode: DecodeMode): StreamAnswer {
+  const { address, bytes } = question.function;
+  const trampoline: Segment = question.trampoline;
+  const original = new CodeSpace([{ address, bytes }], mode);
+  return sameStream({
+    original,
+    moved: new CodeSpace([trampoline, { address, bytes }], mode),
+    from: address,
+    to: trampoline.address,
+    fromEnd: address + BigInt(bytes.length),
+    toEnd: trampoline.address + BigInt(trampoline.bytes.length),
+    patched: { address, length: question.patchLength },
+  });
+}
+
+function hasNarrowBranch(bytes: Uint8Array, address: bigint, length: number): boolean {
+  const space = new CodeSpace([{ address, bytes }], { bitness: 64 });
+  for (let offset = 0; offset < length; ) {
+    const facts = space.at(address + BigInt(offset));
+    if (facts === undefined) return false;
+    if (facts.target !== undefined && facts.bytes.indexOf(0x66) === 0) return true;
+    offset += facts.length;
+  }
+  return false;
+}
+
+/** The function between its padding, as it stands in memory. */
+function surrounded(question: HookQuestion): Segment {
+  const { address, bytes, padding = 0xcc } = question.function;
+  const all = new Uint8Array(bytes.length + 2 * PADDING_SHOWN).fill(padding);
+  all.set(bytes, PADDING_SHOWN);
+  return { address: address - BigInt(PADDING_SHOWN), bytes: all };
+}
+
+/** What the CPU sees once the hook is in: a jump over the start, to a place that no side knows. */
+function patchedCode(question: HookQuestion): Segment[] {
+  const { address } = question.function;
+  const patch = new Uint8Array(question.patchLength).fill(0xcc);
+  patch[0] = 0xe9;
+  const far = rel32(address + 5n, address + 0x7800n) ?? 0;
+  for (let i = 0; i < 4 && i + 1 < patch.length; i++) patch[i + 1] = (far >> (8 * i)) & 0xff;
+  return [{ address, bytes: patch }, surrounded(question), question.trampoline];
+}
+
+async function execute(question: HookQuestion, stream: StreamAnswer, engines: EngineMaker): Promise<ExecutionAnswer> {
+  const { address, bytes } = question.function;
+  return executeBoth(
+    {
+      original: { code: [surrounded(question)], entry: address },
+      moved: { code: patchedCode(question), entry: question.trampoline.address },
+      forbidden: { address, length: question.patchLength },
+      ignore: new Set(),
+      space: new CodeSpace([{ address, bytes }], { bitness: 64 }),
+      seed: SEED,
+      proved: stream.answer === 'same',
+    },
+    await engines(),
+  );
+}
+
+/**
+ * C3: the function ends before the patch does, and what follows is no filler. A tool may have patched above the
+ * function instead (a 2-byte jump at the entry and a near one in the padding); then its trampoline does not hold the
+ * neighbour's code, and the padding can take the near jump.
+ */
+function overwrittenNeighbour(question: HookQuestion, mode: DecodeMode): Finding | undefined {
+  const { address, bytes, padding = 0xcc } = question.function;
+  const space = new CodeSpace([{ address, bytes }], mode);
+  const end = functionEnd(space, address);
+  const size = Number(end.address - address);
+  if (size >= question.patchLength) return undefined;
+  const rest = bytes.subarray(size, question.patchLength);
+  if (rest.length === 0 || isFiller(rest, mode)) return undefined;
+  const above =
+    size >= 2 && isFiller(new Uint8Array(5).fill(padding), mode) && !holdsNeighbour(question, end.last, mode);
+  if (above) return undefined;
+  const message = `the patch needs ${question.patchLength} bytes, the function has ${size}: the neighbour is overwritten`;
+  return finding('C3', 'error', message, { at: end.last, base: address });
+}
+
+function holdsNeighbour(question: HookQuestion, last: Facts | undefined, mode: DecodeMode): boolean {
+  if (last === undefined) return false;
+  const { address, bytes } = question.function;
+  const next = new CodeSpace([{ address, bytes }], mode).at(last.ip + BigInt(last.length));
+  const moved = new CodeSpace([question.trampoline], mode);
+  let ip = question.trampoline.address;
+  for (let i = 0; i < 32; i++) {
+    const facts = moved.at(ip);
+    if (facts === undefined) return false;
+    ip += BigInt(facts.length);
+    if (facts.key === last.key && facts.kind === last.kind)
+      return moved.at(ip)?.key === next?.key && next !== undefined;
+  }
+  return false;
+}

@@ -1,0 +1,109 @@
+// Judges a block of code that was moved to another address: does it do the same work there?
+import { hex, rel32 } from '../address.ts';
+import { type DecodeMode, factsOf } from '../x86/operands.ts';
+import { decide } from './decide.ts';
+import { type ExecutionAnswer, executeBoth } from './execute.ts';
+import { finding, type Judgement } from './finding.ts';
+import type { EngineMaker } from './hook.ts';
+import { type StreamAnswer, sameStream } from './same-stream.ts';
+import { CodeSpace, type Segment } from './space.ts';
+
+/** A block, and what a tool made of it for another address. */
+export interface RelocationQuestion {
+  readonly address: bigint;
+  readonly bytes: Uint8Array;
+  readonly newAddress: bigint;
+  /** Undefined where the tool gave nothing: then the question is whether it refused rightly. */
+  readonly output?: Uint8Array;
+  readonly bitness: 16 | 32 | 64;
+  /** AMD's reading of 66-prefixed branches (C12). */
+  readonly amd?: boolean;
+  /** Known bytes after the block, for calls that lead there. */
+  readonly context?: Uint8Array;
+  /** Bytes that the tool was asked to put before the instruction at `offset`. */
+  readonly inserted?: { readonly offset: number; readonly bytes: Uint8Array };
+}
+
+const SEED = 0x6d6f7665;
+
+/**
+ * Judges a relocation (C1, C8–C19, C21, C29).
+ *
+ * A register that the moved code spoils counts as scratch where the original block neither reads nor writes it; it is
+ * reported (C17). Code that the block reads as its own data may move along with the block (C11).
+ */
+export async function judgeRelocation(question: RelocationQuestion, engines?: EngineMaker): Promise<Judgement> {
+  if (question.bitness === 16) return { verdict: 'not-judged', reason: '16-bit code is not judged', findings: [] };
+  if (question.output === undefined) return refusal(question);
+  const mode: DecodeMode = { bitness: question.bitness, ...(question.amd === true ? { amd: true } : {}) };
+  const { address, bytes, newAddress, output, inserted } = question;
+  const original: Segment[] = [{ address, bytes }];
+  if (question.context !== undefined) {
+    original.push({ address: address + BigInt(bytes.length), bytes: question.context });
+  }
+  const moved: Segment[] = [{ address: newAddress, bytes: output }, ...original];
+  const stream = sameStream({
+    original: new CodeSpace(original, mode),
+    moved: new CodeSpace(moved, mode),
+    from: address,
+    to: newAddress,
+    fromEnd: address + BigInt(bytes.length),
+    toEnd: newAddress + BigInt(output.length),
+    ...(inserted === undefined
+      ? {}
+      : { inserted: { before: address + BigInt(inserted.offset), bytes: inserted.bytes } }),
+  });
+  const runnable = engines !== undefined && question.bitness === 64 && question.amd !== true && inserted === undefined;
+  const run = runnable && stream.answer !== 'same' ? await execute(question, output, stream, engines) : undefined;
+  return decide(stream, run, { base: address, code: moved, entry: newAddress });
+}
+
+async function execute(
+  question: RelocationQuestion,
+  output: Uint8Array,
+  stream: StreamAnswer,
+  engines: EngineMaker,
+): Promise<ExecutionAnswer | undefined> {
+  const { address, bytes, newAddress } = question;
+  if (overlap(address, bytes.length + 16, newAddress, output.length + 16)) return undefined;
+  const original: Segment = { address, bytes };
+  return executeBoth(
+    {
+      original: { code: [original], entry: address, end: address + BigInt(bytes.length) },
+      moved: {
+        code: [{ address: newAddress, bytes: output }],
+        entry: newAddress,
+        end: newAddress + BigInt(output.length),
+      },
+      ignore: new Set(stream.spoiled),
+      space: new CodeSpace([original], { bitness: 64 }),
+      seed: SEED,
+    },
+    await engines(),
+  );
+}
+
+function overlap(a: bigint, sizeA: number, b: bigint, sizeB: number): boolean {
+  return a < b + BigInt(sizeB) && b < a + BigInt(sizeA);
+}
+
+/** Whether a tool does right to refuse: an operand or branch target is out of rel32 reach from the new place (C8). */
+function refusal(question: RelocationQuestion): Judgement {
+  const { address, bytes, newAddress, bitness } = question;
+  const end = address + BigInt(bytes.length);
+  for (const facts of factsOf(bytes, address, { bitness })) {
+    if (facts.kind === 'invalid') {
+      const why = `the bytes at ${hex(facts.ip)} are no instruction`;
+      return { verdict: 'refused', reason: why, findings: [finding('C1', 'note', why, { at: facts, base: address })] };
+    }
+    const ripRelative = facts.memory?.base === '' ? facts.memory.address : undefined;
+    const target = facts.target ?? (bitness === 64 ? ripRelative : undefined);
+    if (target === undefined || (target >= address && target < end)) continue;
+    const next = newAddress + (facts.ip - address) + BigInt(facts.length);
+    if (bitness === 64 && rel32(next, target) === undefined) {
+      const why = `${hex(target)} is out of reach of ${hex(newAddress)}`;
+      return { verdict: 'refused', reason: why, findings: [finding('C8', 'note', why, { at: facts, base: address })] };
+    }
+  }
+  return { verdict: 'not-judged', reason: 'no output to judge, and no reason to refuse the block', findings: [] };
+}

@@ -1,0 +1,204 @@
+// The guest world of one comparison: code, a stack, and data pages that come into being when they are touched.
+import { hex, PAGE_SIZE, pageFloor } from '../address.ts';
+import type { Engine, Exit, RegisterName } from '../engine/engine.ts';
+import { GENERAL_REGISTERS } from '../engine/engine.ts';
+import { Random } from './random.ts';
+import type { Segment } from './space.ts';
+
+/** Where the judged code returns to. */
+export const RETURN_ADDRESS = 0x7777_0000n;
+/** rsp at the entry of the judged code, less up to 1 KiB; above 4 GiB, so that a 32-bit copy of it shows. */
+export const STACK = 0x7ff0_3000_8000n;
+/** Pointers of the initial registers lead to one of these: below and above 4 GiB. */
+const DATA = 0x2000_0000n;
+const HIGH_DATA = 0x5400_2000_0000n;
+
+/** Registers and flags at the start. */
+export interface State {
+  readonly registers: Readonly<Record<string, bigint>>;
+  readonly rflags: bigint;
+  readonly xmm: readonly Uint8Array[];
+}
+
+/** What a run left behind. */
+export interface Outcome {
+  readonly exit: Exit;
+  readonly registers: Readonly<Record<string, bigint>>;
+  readonly rflags: bigint;
+  readonly xmm: readonly Uint8Array[];
+  /** Bytes written, by address; the last value counts. */
+  readonly written: ReadonlyMap<bigint, number>;
+  /** Addresses of the blocks run, in order. */
+  readonly blocks: readonly bigint[];
+}
+
+const MAX_PAGES = 64;
+const MAX_BLOCKS = 4000;
+const BUDGET = 3000;
+
+/** One engine with memory that is put back to its first content before each run. */
+export class World {
+  readonly #engine: Engine;
+  readonly #pages = new Map<bigint, Uint8Array>();
+  readonly #dirty = new Set<bigint>();
+  readonly #code: readonly Segment[];
+  readonly #seed: number;
+
+  constructor(engine: Engine, code: readonly Segment[], seed: number) {
+    this.#engine = engine;
+    this.#code = code;
+    this.#seed = seed;
+    for (const segment of code) this.#cover(segment.address, segment.bytes.length);
+    this.#cover(STACK - 0x4000n, 0x5000);
+    this.#cover(RETURN_ADDRESS, 1);
+  }
+
+  #cover(address: bigint, size: number): void {
+    const end = address + BigInt(size);
+    for (let page = pageFloor(address); page < end; page += PAGE_SIZE) this.#touch(page);
+  }
+
+  /** Maps a page with content that depends on its address and the seed only; false where that cannot be. */
+  #touch(page: bigint): boolean {
+    if (this.#pages.has(page)) return true;
+    if (this.#pages.size >= MAX_PAGES) return false;
+    const random = new Random(this.#seed ^ Number(BigInt.asUintN(32, (page >> 12n) ^ (page >> 44n))));
+    const bytes = random.bytes(Number(PAGE_SIZE));
+    for (const segment of [...this.#code].reverse()) {
+      for (let i = 0; i < segment.bytes.length; i++) {
+        const offset = segment.address + BigInt(i) - page;
+        if (offset >= 0n && offset < PAGE_SIZE) bytes[Number(offset)] = segment.bytes[i] ?? 0;
+      }
+    }
+    try {
+      this.#engine.map(page, PAGE_SIZE, 'rwx');
+    } catch {
+      return false;
+    }
+    this.#engine.write(page, bytes);
+    this.#pages.set(page, bytes);
+    return true;
+  }
+
+  /** Takes all pages away, so that the engine can serve the next comparison. */
+  close(): void {
+    for (const page of this.#pages.keys()) this.#engine.unmap(page, PAGE_SIZE);
+    this.#pages.clear();
+    this.#dirty.clear();
+  }
+
+  #reset(): void {
+    for (const page of this.#dirty) {
+      const bytes = this.#pages.get(page);
+      if (bytes !== undefined) this.#engine.write(page, bytes);
+    }
+    this.#dirty.clear();
+  }
+
+  /** Runs from `entry` until `until`, a fault, or a block that `stopAt` names; data pages are mapped when touched. */
+  run(entry: bigint, until: bigint, state: State, stopAt: (address: bigint) => boolean): Outcome {
+    for (;;) {
+      const outcome = this.#once(entry, until, state, stopAt);
+      const fault = outcome.exit.fault;
+      if (fault?.kind !== 'unmapped' || fault.address === undefined || fault.access === 'fetch') return outcome;
+      if (!this.#touch(pageFloor(fault.address))) return outcome;
+      // an access may lie across two pages; the second one faults on the next try
+    }
+  }
+
+  #once(entry: bigint, until: bigint, state: State, stopAt: (address: bigint) => boolean): Outcome {
+    this.#reset();
+    const engine = this.#engine;
+    for (const name of GENERAL_REGISTERS) engine.writeRegister(name, state.registers[name] ?? 0n);
+    engine.writeRegister('rflags', state.rflags);
+    state.xmm.forEach((bytes, i) => {
+      engine.writeXmm(i, bytes);
+    });
+    const stack = state.registers.rsp ?? STACK;
+    engine.write(stack, pointer(RETURN_ADDRESS));
+    this.#dirty.add(pageFloor(stack));
+    const touched = new Set<bigint>();
+    const blocks: bigint[] = [];
+    const exit = engine.run({
+      from: entry,
+      until,
+      budget: BUDGET,
+      onBlock: (address) => {
+        if (blocks.length >= MAX_BLOCKS || stopAt(address)) return address;
+        blocks.push(address);
+        return undefined;
+      },
+      onMemory: (kind, address, size) => {
+        if (kind !== 'write') return;
+        for (let i = 0; i < Math.min(size, 64); i++) touched.add(BigInt.asUintN(64, address + BigInt(i)));
+      },
+    });
+    const written = new Map<bigint, number>();
+    for (const address of touched) {
+      const page = pageFloor(address);
+      if (!this.#pages.has(page)) continue;
+      this.#dirty.add(page);
+      written.set(address, engine.read(address, 1)[0] ?? 0);
+    }
+    return {
+      exit,
+      registers: Object.fromEntries(GENERAL_REGISTERS.map((name: RegisterName) => [name, engine.readRegister(name)])),
+      rflags: engine.readRegister('rflags'),
+      xmm: state.xmm.map((_, i) => engine.readXmm(i)),
+      written,
+      blocks,
+    };
+  }
+
+  /** What stood at `address` before the run. */
+  before(address: bigint): number | undefined {
+    return this.#pages.get(pageFloor(address))?.[Number(address & (PAGE_SIZE - 1n))];
+  }
+
+  /** The state in a form that can be stored and replayed. */
+  static show(state: State): Record<string, string> {
+    return {
+      ...Object.fromEntries(Object.entries(state.registers).map(([name, value]) => [name, hex(value)])),
+      rflags: hex(state.rflags),
+    };
+  }
+}
+
+/** Eight little-endian bytes. */
+export function pointer(value: bigint): Uint8Array {
+  return Uint8Array.from({ length: 8 }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn));
+}
+
+const BOUNDARY = [
+  0n,
+  1n,
+  2n,
+  0xffn,
+  0x7fff_ffffn,
+  0x8000_0000n,
+  0xffff_ffffn,
+  1n << 32n,
+  (1n << 63n) - 1n,
+  1n << 63n,
+] as const;
+const STATUS_FLAGS = 0x8d5n;
+const DIRECTION = 0x400n;
+
+/** The state with number `index`: the first ones are all zero, all ones, and one boundary value everywhere. */
+export function stateAt(index: number, seed: number): State {
+  const random = new Random(seed + index * 7919);
+  const registers: Record<string, bigint> = {};
+  for (const name of GENERAL_REGISTERS) {
+    const choice = random.next() % 8;
+    if (index < BOUNDARY.length) registers[name] = BOUNDARY[index] ?? 0n;
+    else if (choice < 3) registers[name] = (choice === 0 ? HIGH_DATA : DATA) + BigInt(random.next() % 0x4000);
+    else if (choice === 3) registers[name] = random.pick(BOUNDARY);
+    else if (choice === 4) registers[name] = BigInt(random.next() % 12);
+    else if (choice === 5) registers[name] = 0xffff_8880_0000_0000n + BigInt(random.next() % 0x4000);
+    else if (choice === 6) registers[name] = BigInt.asUintN(64, -BigInt(random.next() % 100));
+    else registers[name] = random.word();
+  }
+  registers.rsp = STACK - BigInt(random.next() % 64) * 16n;
+  const flags = (BigInt(random.next()) & STATUS_FLAGS) | (index % 8 === 7 ? DIRECTION : 0n) | 2n;
+  return { registers, rflags: flags, xmm: Array.from({ length: 16 }, () => random.bytes(16)) };
+}

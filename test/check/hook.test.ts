@@ -1,0 +1,99 @@
+// Hooks made for one check each: a bad one, and its nearest good neighbour.
+import { afterAll, describe, expect, test } from 'vitest';
+import { bytesOfHex } from '../../src/address.ts';
+import { keepEngines } from '../../src/check/engines.ts';
+import { judgeHook } from '../../src/check/hook.ts';
+
+const keeper = keepEngines();
+afterAll(() => keeper.dispose());
+
+const FUNCTION = 0x10000800n;
+const TRAMPOLINE = 0x10004000n;
+
+/** `jmp` from the end of `prologue` at the trampoline back to `offset` in the function. */
+function withJumpBack(prologue: string, offset: number): string {
+  const from = TRAMPOLINE + BigInt(prologue.length / 2) + 5n;
+  const distance = Number(BigInt.asUintN(32, FUNCTION + BigInt(offset) - from));
+  const bytes = [0, 8, 16, 24].map((shift) => ((distance >>> shift) & 0xff).toString(16).padStart(2, '0'));
+  return `${prologue}e9${bytes.join('')}`;
+}
+
+function judge(original: string, trampoline: string) {
+  return judgeHook(
+    {
+      function: { address: FUNCTION, bytes: bytesOfHex(original), padding: 0xcc },
+      patchLength: 5,
+      trampoline: { address: TRAMPOLINE, bytes: bytesOfHex(trampoline) },
+    },
+    keeper.engines,
+  );
+}
+
+const FRAME = '554889e54883ec10c9c3'; // push rbp; mov rbp,rsp; sub rsp,16; leave; ret
+
+describe.each([
+  ['C2', 'cuts an instruction in half', FRAME, withJumpBack('554889e54883', 6)],
+  ['C3', 'overwrites the next function', '31c0c3554889e55dc3', withJumpBack('31c0c3554889e5', 7)],
+  ['C4', 'leaves a loop into the patched bytes', '31c0ffc083f80a75f9c3', withJumpBack('31c0ffc083f80a', 7)],
+  ['C9', 'jumps back to the wrong place', FRAME, withJumpBack('554889e54883ec10', 9)],
+  ['C10', 'loads from another address', '488b0500010000c3', withJumpBack('488b0500010000', 7)],
+  ['C13', 'turns jrcxz into test and jz', 'e304ffc09090ffc3c3', withJumpBack('4885c90f84fcc7ffffffc0909090', 6)],
+  [
+    'C17',
+    'spoils the register that cmpxchg compares',
+    'f0480fb10d00010000c3',
+    withJumpBack('48b80909001000000000f0480fb108', 9),
+  ],
+  ['C18', 'changes flags that the function reads', '9090909090730383c001c3', withJumpBack('9090909090f9', 5)],
+  ['C21', 'changes a register', FRAME, withJumpBack('554889e54883ec1083c301', 8)],
+  ['C29', 'pops what it did not push', FRAME, withJumpBack('5d554889e54883ec10', 8)],
+  ['C23', 'changes xmm1', FRAME, withJumpBack('554889e54883ec10660fefc9', 8)],
+  ['C1', 'holds bytes that are no instruction', FRAME, withJumpBack('06554889e54883ec10', 8)],
+  ['C19', 'returns with the direction flag set', FRAME, withJumpBack('554889e54883ec10fd', 8)],
+])('%s: a trampoline that %s', (_rule, _what, original, trampoline) => {
+  test('is broken', async () => {
+    expect(await judge(original, trampoline)).toMatchObject({ verdict: 'broken' });
+  });
+});
+
+describe.each([
+  ['moves a frame set-up', FRAME, withJumpBack('554889e54883ec10', 8)],
+  ['re-bases a RIP-relative load', '488b0500010000c3', withJumpBack('488b0500c9ffff', 7)],
+  ['takes a loop that ends right behind the patch', '31c0909090ffc083f80a75f9c3', withJumpBack('31c0909090', 5)],
+  ['fills a short function up with padding', '31c0c39090', withJumpBack('31c0c3', 3)],
+  ['saves and restores what it uses', FRAME, withJumpBack('53b3095b554889e54883ec10', 8)],
+  ['saves the flags around an addition', FRAME, withJumpBack('9c4883c3014883eb019d554889e54883ec10', 8)],
+])('a trampoline that %s', (_what, original, trampoline) => {
+  test('is equivalent', async () => {
+    expect(await judge(original, trampoline)).toMatchObject({ verdict: 'equivalent' });
+  });
+});
+
+test('a call to a function outside is moved with a warning about its return address', async () => {
+  const moved = withJumpBack('e8fbd7ffff', 5);
+  const result = await judge('e8fb0f0000c3', moved);
+  expect(result.verdict).toBe('equivalent');
+  expect(result.findings.map(({ rule, level }) => `${rule} ${level}`)).toEqual(['C16 warning']);
+});
+
+test('a finding holds the registers that show the difference, and the memory to replay it', async () => {
+  const result = await judge(FRAME, withJumpBack('554889e54883ec1083c301', 8));
+  const [finding] = result.findings;
+  expect(finding?.state?.rbx).toMatch(/^0x/);
+  expect(finding?.replay?.entry).toBe('0x10004000');
+  expect(finding?.replay?.memory.length).toBeGreaterThan(1);
+});
+
+test('a jump back with any one bit of its distance flipped is broken', async () => {
+  const good = bytesOfHex(withJumpBack('554889e54883ec10', 8));
+  for (let bit = 9 * 8; bit < good.length * 8; bit++) {
+    const bytes = good.slice();
+    bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    const hook = {
+      function: { address: FUNCTION, bytes: bytesOfHex(FRAME), padding: 0xcc },
+      patchLength: 5,
+      trampoline: { address: TRAMPOLINE, bytes },
+    };
+    expect((await judgeHook(hook, keeper.engines)).verdict, `bit ${bit}`).toBe('broken');
+  }
+});
