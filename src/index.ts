@@ -11,7 +11,13 @@ export type { LoadedImage } from './image/image.ts';
 export { loadImage, loadImageBytes } from './image/load.ts';
 export type { FunctionInfo, Site } from './image/sites.ts';
 export { type EventKind, eventLevel, eventText, type LivepatchEvent, type LogLevel } from './livepatch/events.ts';
-export { Livepatch, type StackEntry, type TransitionMode, type TransitionState } from './livepatch/livepatch.ts';
+export {
+  Livepatch,
+  type Policy,
+  type StackEntry,
+  type TransitionMode,
+  type TransitionState,
+} from './livepatch/livepatch.ts';
 export { type EventHook, Log } from './livepatch/log.ts';
 export type {
   Callback,

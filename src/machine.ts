@@ -13,7 +13,7 @@ import { RangeSet } from './ftrace/ranges.ts';
 import { SITE_SIZE } from './ftrace/site.ts';
 import type { KernelVersion, TrampolineKind } from './ftrace/trampoline.ts';
 import type { LoadedImage } from './image/image.ts';
-import { Livepatch, type TransitionMode } from './livepatch/livepatch.ts';
+import { Livepatch, type Policy, type TransitionMode } from './livepatch/livepatch.ts';
 import { type EventHook, Log } from './livepatch/log.ts';
 import { TaskList } from './livepatch/tasks.ts';
 import type { Argument } from './machine/arguments.ts';
@@ -33,6 +33,8 @@ export interface MachineOptions {
   budget?: number;
   /** Names of the tasks; `['init']` by default. The first one calls unless a call names another. */
   tasks?: readonly string[];
+  /** In which order patches may be disabled; `independent` by default, as since 5.1. */
+  policy?: Policy;
   /** Whether tasks switch by themselves in a transition; `auto` by default. */
   transition?: TransitionMode;
   /** Told of each event of livepatch as it happens. */
@@ -154,6 +156,7 @@ export class Machine {
       tasks: this.tasks,
       kernel: this.kernel,
       transition: options.transition ?? 'auto',
+      policy: options.policy ?? 'independent',
       trampoline: options.trampoline ?? 'args',
       // a task that is not running has returned from its last call
       readStack: () => [],

@@ -19,6 +19,12 @@ import { type SwitchAttempt, type Target, Transition, type TransitionParts } fro
 /** Who makes tasks switch: every operation that leaves a transition running, or only `switchTasks` and `tick`. */
 export type TransitionMode = 'auto' | 'manual';
 
+/**
+ * The rules of which kernel: `independent` (5.1 and later) disables patches in any order; `strict-stack` (5.0 and
+ * earlier) registers, enables, disables and unregisters them, the last enabled one first (L52).
+ */
+export type Policy = 'independent' | 'strict-stack';
+
 /** What livepatch works with. */
 export interface LivepatchParts extends Omit<InitParts, 'log'>, Omit<CallbackParts, 'log'> {
   core: Core;
@@ -28,6 +34,7 @@ export interface LivepatchParts extends Omit<InitParts, 'log'>, Omit<CallbackPar
   /** The kind of trampoline: args since 5.11 (L27). */
   trampoline: TrampolineKind;
   transition: TransitionMode;
+  policy: Policy;
   kernel: string;
   readStack: ReadStack;
 }
@@ -53,8 +60,8 @@ export interface TransitionState {
 }
 
 /**
- * The patches of one machine. Policy of 5.1 and later: any patch may be disabled at any time; the order of enabling
- * lives on in the func stacks alone (L52). A call from inside a callback is EBUSY.
+ * The patches of one machine. By the policy of 5.1 and later any patch may be disabled at any time; the order of
+ * enabling lives on in the func stacks alone (L52). A call from inside a callback is EBUSY.
  */
 export class Livepatch {
   readonly #parts: LivepatchParts;
@@ -91,7 +98,8 @@ export class Livepatch {
   /**
    * Inserts a patch's module and enables the patch (L9–L20, L45). Its funcs go on top of the stacks of the functions
    * they replace; the site of a function whose stack was empty becomes a call of its trampoline (L28–L31). A module
-   * that is inserted but no longer held is removed first.
+   * that is inserted but no longer held is removed first. By the policy `strict-stack` the patch must be registered, and
+   * be the first disabled one (L52).
    *
    * @throws {PatchError} EEXIST the patch is listed or its module cannot be removed, or it names a function twice
    * (L15) · EINVAL L9, L13, L16, L17, L22, L23, L29 · ENOENT a size is unknown (L18) · EBUSY a transition runs (L19), or
@@ -101,17 +109,8 @@ export class Livepatch {
    */
   enable(spec: PatchSpec): Patch {
     return this.#operate('enable', () => {
-      const about = { operation: 'enable', patch: spec.name };
-      if (this.#patches.some((patch) => patch.name === spec.name)) {
-        throw new PatchError('EEXIST', `patch '${spec.name}' is enabled already`, about);
-      }
-      if (this.#inserted.get(spec.name)?.held === true) {
-        throw new PatchError('EEXIST', `the module of '${spec.name}' is loaded for good: the patch was forced`, about);
-      }
-      if (!isCompatible(spec, this.#patches)) {
-        throw this.#parts.log.refuse('EINVAL', { kind: 'incompatible', patch: spec.name }, about);
-      }
-      const patch = initPatch(spec, this.#patches, this.#parts);
+      if (this.#parts.policy === 'strict-stack') return this.#enableRegistered(spec.name);
+      const patch = this.#init('enable', spec);
       this.#refuseInTransition('enable', spec.name);
       this.#patches.push(patch);
       try {
@@ -124,6 +123,43 @@ export class Livepatch {
       this.#inserted.set(spec.name, { held: true });
       this.#start();
       return patch;
+    });
+  }
+
+  /**
+   * Inserts a patch's module and registers the patch, disabled (klp_register_patch of 5.0 and earlier, L52).
+   *
+   * @throws {PatchError} ENOTSUPP the policy is not `strict-stack`, or the patch replaces, which came with 5.1 · and as
+   * `enable` where the patch itself is wrong
+   */
+  register(spec: PatchSpec): Patch {
+    return this.#operate('register', () => {
+      this.#needStrictStack('register', spec.name);
+      if (spec.replace === true) {
+        const about = { operation: 'register', patch: spec.name };
+        throw new PatchError('ENOTSUPP', `patch '${spec.name}' replaces, which kernels before 5.1 cannot`, about);
+      }
+      const patch = this.#init('register', spec);
+      this.#patches.push(patch);
+      this.#inserted.set(spec.name, { held: true });
+      return patch;
+    });
+  }
+
+  /**
+   * Unregisters a disabled patch (klp_unregister_patch of 5.0 and earlier, L52).
+   * @throws {PatchError} ENOTSUPP the policy is not `strict-stack` · EINVAL not registered · EBUSY enabled or in transition
+   */
+  unregister(name: string): void {
+    this.#operate('unregister', () => {
+      this.#needStrictStack('unregister', name);
+      const about = { operation: 'unregister', patch: name };
+      const patch = this.#patches.find((one) => one.name === name);
+      if (patch === undefined) throw new PatchError('EINVAL', `patch '${name}' is not registered`, about);
+      if (patch.enabled || this.#transition?.patch === patch) {
+        throw new PatchError('EBUSY', `patch '${name}' is in use; disable it first`, about);
+      }
+      this.#free(patch);
     });
   }
 
@@ -255,6 +291,7 @@ export class Livepatch {
         transitioning: () => this.#transition?.patch,
         reverse: () => this.#transition && this.#reverse(this.#transition),
         disable: (patch) => this.#disable(patch),
+        enable: this.#parts.policy === 'strict-stack' ? (patch) => this.#enableRegistered(patch.name) : undefined,
         force: () => this.#transition && this.#force(this.#transition),
       }),
     );
@@ -270,6 +307,52 @@ export class Livepatch {
   previousState(id: number): StateSpec | undefined {
     const running = this.#transition;
     return running && lastState(this.#earlier(running.patch), id);
+  }
+
+  /** klp_init_patch, and what is checked before it. */
+  #init(operation: string, spec: PatchSpec): Patch {
+    const about = { operation, patch: spec.name };
+    if (this.#patches.some((patch) => patch.name === spec.name)) {
+      throw new PatchError(
+        'EEXIST',
+        `patch '${spec.name}' is ${operation === 'enable' ? 'enabled' : 'there'} already`,
+        about,
+      );
+    }
+    if (this.#inserted.get(spec.name)?.held === true) {
+      throw new PatchError('EEXIST', `the module of '${spec.name}' is loaded for good: the patch was forced`, about);
+    }
+    if (!isCompatible(spec, this.#patches)) {
+      throw this.#parts.log.refuse('EINVAL', { kind: 'incompatible', patch: spec.name }, about);
+    }
+    return initPatch(spec, this.#patches, this.#parts);
+  }
+
+  /** klp_enable_patch of 5.0 and earlier: only the first disabled patch (L52). */
+  #enableRegistered(name: string): Patch {
+    const about = { operation: 'enable', patch: name };
+    const at = this.#patches.findIndex((one) => one.name === name);
+    const patch = this.#patches[at];
+    if (patch === undefined) throw new PatchError('EINVAL', `patch '${name}' is not registered`, about);
+    this.#refuseInTransition('enable', name);
+    if (patch.enabled) throw new PatchError('EINVAL', `patch '${name}' is enabled already`, about);
+    const before = this.#patches[at - 1];
+    if (before?.enabled === false) {
+      throw new PatchError('EBUSY', `patch '${name}' must wait until '${before.name}' is enabled`, about);
+    }
+    try {
+      this.#enable(patch);
+    } catch (error) {
+      this.#transition = undefined;
+      throw error;
+    }
+    this.#start();
+    return patch;
+  }
+
+  #needStrictStack(operation: string, patch: string): void {
+    if (this.#parts.policy === 'strict-stack') return;
+    throw new PatchError('ENOTSUPP', "only the policy 'strict-stack' registers patches", { operation, patch });
   }
 
   /** __klp_enable_patch up to the start of the transition; undone where it throws (L45, L46). */
@@ -306,6 +389,11 @@ export class Livepatch {
   /** __klp_disable_patch (L47). */
   #disable(patch: Patch): void {
     this.#refuseInTransition('disable', patch.name);
+    const after = this.#patches[this.#patches.indexOf(patch) + 1];
+    if (this.#parts.policy === 'strict-stack' && after?.enabled === true) {
+      const about = { operation: 'disable', patch: patch.name };
+      throw new PatchError('EBUSY', `patch '${patch.name}' must wait until '${after.name}' is disabled`, about);
+    }
     for (const object of patch.objects) this.#attacher.verify(object);
     const running = this.#begin(patch, 'unpatched');
     for (const object of patch.objects) if (object.patched) this.#callbacks.preUnpatch(patch, object);
@@ -363,6 +451,8 @@ export class Livepatch {
     running.complete();
     this.#transition = undefined;
     const { patch } = running;
+    // a registered patch stays until it is unregistered
+    if (this.#parts.policy === 'strict-stack') return;
     // klp_free_patch_async, klp_free_replaced_patches_async (L49)
     if (!patch.enabled) this.#free(patch);
     else if (patch.spec.replace === true) for (const old of this.#earlier(patch)) this.#free(old);

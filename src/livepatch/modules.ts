@@ -36,6 +36,8 @@ export function moduleComing(module: string, parts: ModuleParts): void {
         () => initLoadedObject(object, scope, init),
         (error) => log.emit({ kind: 'moduleInitFailed', patch: patch.name, module, error }),
       );
+      // a patch that is only registered is applied when it is enabled (L52)
+      if (!patch.enabled && patch !== parts.transitioning()) continue;
       log.emit({ kind: 'applying', patch: patch.name, module });
       attempt(
         () => callbacks.prePatch(patch, object),
@@ -78,10 +80,12 @@ function revert(module: string, parts: ModuleParts, limit?: Patch): void {
   for (const { patch, object } of objectsOf(module, parts.patches())) {
     if (patch === limit) break;
     if (!object.loaded) continue;
-    if (patch !== parts.transitioning()) callbacks.preUnpatch(patch, object);
-    log.emit({ kind: 'reverting', patch: patch.name, module });
-    attacher.unpatchObject(object);
-    callbacks.postUnpatch(patch, object);
+    if (patch.enabled || patch === parts.transitioning()) {
+      if (patch !== parts.transitioning()) callbacks.preUnpatch(patch, object);
+      log.emit({ kind: 'reverting', patch: patch.name, module });
+      attacher.unpatchObject(object);
+      callbacks.postUnpatch(patch, object);
+    }
     forgetObject(object);
   }
 }

@@ -9,6 +9,8 @@ export interface SysfsActions {
   transitioning(): Patch | undefined;
   reverse(): void;
   disable(patch: Patch): void;
+  /** Undefined where a disabled patch cannot be enabled again (L51). */
+  enable: ((patch: Patch) => void) | undefined;
   force(): void;
 }
 
@@ -81,8 +83,9 @@ export function sysfsWrite(path: string, value: string, patches: readonly Patch[
   // "same value" is tested first (L83)
   if (patch.enabled === wanted) throw fail('EINVAL', `patch '${patch.name}' has enabled = ${wanted ? 1 : 0} already`);
   if (moving) actions.reverse();
-  else if (wanted) throw fail('EINVAL', `patch '${patch.name}' cannot be enabled again (L51)`);
-  else actions.disable(patch);
+  else if (!wanted) actions.disable(patch);
+  else if (actions.enable !== undefined) actions.enable(patch);
+  else throw fail('EINVAL', `patch '${patch.name}' cannot be enabled again (L51)`);
 }
 
 /** kstrtobool. */

@@ -68,7 +68,7 @@ function readMachine(node: JsonNode | undefined): ScenarioMachine {
   node.keys(['kernel', 'policy', 'transition', 'handler', 'tasks', 'budget']);
   const kernel = node.get('kernel')?.oneOf(['6.1', '6.12']);
   const budget = node.get('budget')?.count(1, MAX_BUDGET);
-  node.get('policy')?.oneOf(['independent'], ['strict-stack', 'v10']);
+  const policy = node.get('policy')?.oneOf(['independent', 'strict-stack'], ['v10']);
   const transition = node.get('transition')?.oneOf(['auto', 'manual']);
   node.get('handler')?.oneOf(['core'], ['guest']);
   const tasks = node.get('tasks');
@@ -80,6 +80,7 @@ function readMachine(node: JsonNode | undefined): ScenarioMachine {
     ...(kernel === undefined ? {} : { kernel }),
     ...(budget === undefined ? {} : { budget }),
     ...(transition === undefined ? {} : { transition }),
+    ...(policy === undefined ? {} : { policy }),
     ...(taskNodes === undefined ? {} : { tasks: taskNodes.map((task) => task.name()) }),
   };
 }

@@ -1,7 +1,7 @@
 // What a scenario is once it has been read: typed, checked, names resolved within the file.
 import type { ErrnoName } from '../errors.ts';
 import type { KernelVersion } from '../ftrace/trampoline.ts';
-import type { TransitionMode } from '../livepatch/livepatch.ts';
+import type { Policy, TransitionMode } from '../livepatch/livepatch.ts';
 import type { PatchSpec } from '../livepatch/patch.ts';
 import type { ImageKind, ModuleRoutine } from '../machine/images.ts';
 import type { Machine } from '../machine.ts';
@@ -32,6 +32,7 @@ export interface ScenarioMachine {
   readonly budget?: number;
   readonly tasks?: readonly string[];
   readonly transition?: TransitionMode;
+  readonly policy?: Policy;
 }
 
 /** What a step works on. */

@@ -6,7 +6,7 @@ import type { FileNames, Verb } from './verb.ts';
 import { call } from './verbs/call.ts';
 import { log, say } from './verbs/log.ts';
 import { load, unload } from './verbs/module.ts';
-import { disable, enable, force, patches, reverse } from './verbs/patch.ts';
+import { disable, enable, force, patches, register, reverse, unregister } from './verbs/patch.ts';
 import { set } from './verbs/set.ts';
 import { site } from './verbs/site.ts';
 import { stack } from './verbs/stack.ts';
@@ -18,12 +18,12 @@ import { switchTask, tick, transition } from './verbs/transition.ts';
 const VERBS: ReadonlyMap<string, Verb> = new Map(
   Object.entries({
     ...{ call, enable, disable, reverse, force, load, unload, site, stack, patches, task, transition, tick },
-    ...{ switch: switchTask, sysfs, sysctl, set, state, say, log },
+    ...{ register, unregister, switch: switchTask, sysfs, sysctl, set, state, say, log },
   }),
 );
 
 /** Verbs of the format that are not supported yet. */
-const LATER_VERBS = ['register', 'unregister', 'shadow', 'ftrace', 'inject'];
+const LATER_VERBS = ['shadow', 'ftrace', 'inject'];
 
 /**
  * Reads one step.

@@ -82,7 +82,7 @@ describe('a scenario that is wrong is refused with code and JSON path', () => {
     ['a step without a verb', step({ note: 'x' }), 'EINVAL', '$.steps[0]'],
     ['a step that is a string', step('call'), 'EINVAL', '$.steps[0]'],
     ['a step with two verbs', step({ enable: 'p', disable: 'p' }), 'EINVAL', '$.steps[0]'],
-    ['a verb that is not supported', step({ register: 'p' }), 'ENOTSUPP', '$.steps[0].register'],
+    ['a verb that is not supported', step({ shadow: 'get' }), 'ENOTSUPP', '$.steps[0].shadow'],
     ['reversing an unknown patch', step({ reverse: 'q' }), 'ENOENT', '$.steps[0].reverse'],
     ['loading what is no module', step({ load: 'vmlinux' }), 'ENOENT', '$.steps[0].load'],
     ['unloading the kernel', step({ unload: 'vmlinux' }), 'ENOENT', '$.steps[0].unload'],

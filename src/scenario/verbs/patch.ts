@@ -9,6 +9,13 @@ export const enable: Verb = patchVerb('enable', ({ machine, patches }, name) => 
   if (spec !== undefined) machine.livepatch.enable(spec);
 });
 
+/** `{"register":"A"}` and `{"unregister":"A"}`: the policy `strict-stack` only (L52). */
+export const register: Verb = patchVerb('register', ({ machine, patches }, name) => {
+  const spec = patches.get(name);
+  if (spec !== undefined) machine.livepatch.register(spec);
+});
+export const unregister: Verb = patchVerb('unregister', ({ machine }, name) => machine.livepatch.unregister(name));
+
 /** `{"disable":"A"}`: writes 0 to `enabled`; in its own transition the patch turns round. */
 export const disable: Verb = patchVerb('disable', ({ machine }, name) => machine.livepatch.disable(name));
 
