@@ -1,5 +1,7 @@
 // What the module exports.
 export { COUNTERS, clearCounters } from './counters';
+// The x86_64 CPU in the same memory.
+export * from './cpu/index';
 export { ANSWER, dispatch, dispatchBatch, dispatchPair } from './dispatch';
 export { funcsUsed, isFunc, pushFunc, removeFunc, setTransition, sitesUsed, topFunc } from './func-stacks';
 export {

@@ -392,6 +392,12 @@ class Walk {
   #mismatch(left: Facts | undefined, right: Facts): Parted {
     if (left === undefined)
       return new Parted('unknown', `"${right.mnemonic}" stands where the original has ended`, undefined, right);
+    const spoiled = [...right.writes].find((name) => name.startsWith('MM') && !left.writes.has(name));
+    if (spoiled !== undefined && left.kind === 'conditional') {
+      // a branch writes no register, and nothing that follows could give back what mm0 to mm7 held
+      const why = `"${right.mnemonic}" changes ${spoiled.toLowerCase()} where the original has "${left.mnemonic}"`;
+      return new Parted('different', why, 'C13', left);
+    }
     const relative = left.kind === 'conditional' && right.kind !== 'conditional';
     const rule = left.code === right.code ? 'C9' : relative ? 'C13' : undefined;
     return new Parted('unknown', `"${right.mnemonic}" stands where the original has "${left.mnemonic}"`, rule, left);

@@ -2,6 +2,7 @@
 import { EngineError } from '../errors.ts';
 import type { Engine, EngineName } from './engine.ts';
 import { createUnicorn } from './unicorn.ts';
+import { createWasm } from './wasm.ts';
 
 /**
  * Makes a CPU.
@@ -10,5 +11,6 @@ import { createUnicorn } from './unicorn.ts';
  */
 export async function createEngine(name: EngineName): Promise<Engine> {
   if (name === 'unicorn') return createUnicorn();
-  throw new EngineError('ENODEV', `engine '${name}' is not present; use 'unicorn'`, { operation: 'create engine' });
+  if (name === 'wasm') return createWasm();
+  throw new EngineError('ENODEV', `engine '${name}' is not present; use 'unicorn' or 'wasm'`, { operation: 'create engine' });
 }

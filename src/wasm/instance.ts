@@ -11,8 +11,20 @@ function embeddedModule(): Promise<WebAssembly.Module> {
   return compiled;
 }
 
+/** What the CPU in the module asks of the host, while it runs. */
+export interface HostCalls {
+  /** A block is about to run; non-zero stops where STOP_AT says. */
+  blockEntered(low: number, high: number, size: number): number;
+  /** A data access while memory is traced: kind 0 read, 1 write. */
+  memoryAccessed(kind: number, address: bigint, size: number): void;
+  /** The gate was entered; the answer goes to GATE_ANSWER. */
+  gateEntered(low: number, high: number): void;
+}
+
 /** An instance with memory of its own; two of them know nothing of each other. */
 export class Instance {
+  /** Set by the engine that runs guest code in this instance. */
+  host: HostCalls | undefined;
   readonly exports: CoreExports;
   readonly memory: WebAssembly.Memory;
   readonly table: WebAssembly.Table;
@@ -31,7 +43,14 @@ export class Instance {
   }
 
   private constructor(module: WebAssembly.Module) {
-    const imports = { env: { abort: (...position: number[]) => this.#abort(position) } };
+    const imports = {
+      env: { abort: (...position: number[]) => this.#abort(position) },
+      host: {
+        blockEntered: (low: number, high: number, size: number) => this.host?.blockEntered(low, high, size) ?? 0,
+        memoryAccessed: (kind: number, address: bigint, size: number) => this.host?.memoryAccessed(kind, address, size),
+        gateEntered: (low: number, high: number) => this.host?.gateEntered(low, high),
+      },
+    };
     // The interface is generated from the declarations that asc wrote for this very module.
     this.exports = new WebAssembly.Instance(module, imports).exports as unknown as CoreExports;
     this.memory = this.exports.memory;

@@ -10,5 +10,5 @@ export const VECTOR_FILE = fileURLToPath(new URL('vectors/metal.bin.gz', import.
 /** @throws {Error} the file is missing: `npx tsx test/metal/record.ts` makes it */
 export function loadVectors(): Vectors {
   if (!existsSync(VECTOR_FILE)) throw new Error(`${VECTOR_FILE} is missing; run npx tsx test/metal/record.ts`);
-  return readVectors(gunzipSync(readFileSync(VECTOR_FILE)));
+  return readVectors(new Uint8Array(gunzipSync(readFileSync(VECTOR_FILE))));
 }

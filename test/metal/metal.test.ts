@@ -26,11 +26,12 @@ const why = typeof native === 'string' ? ` (skipped: ${native})` : '';
 /** Differences that the table states for the engine as a whole. */
 const STATED: ReadonlySet<MismatchKind> = new Set(['nan', 'alignment', 'fault-detail']);
 
-/** Every `step`-th case of a section that comes out otherwise on Unicorn. */
+/** Every `step`-th case of a section that comes out otherwise on Unicorn, up to `enough` of them. */
 async function differences(
   table: ExecutionTable,
   sections: Iterable<[Section, Iterable<Case>]>,
   step: number,
+  enough = Number.POSITIVE_INFINITY,
 ): Promise<{ judged: number; found: Mismatch[] }> {
   const found: Mismatch[] = [];
   let judged = 0;
@@ -38,6 +39,7 @@ async function differences(
   let open: { engine: Engine; bench: MetalBench } | undefined;
   for (const [section, cases] of sections) {
     for (const { input, result } of pairsOf(section, cases)) {
+      if (found.length >= enough) break;
       if (number++ % step !== 0) continue;
       if (open === undefined) {
         const engine = await createUnicorn(table);
@@ -73,11 +75,11 @@ describe('the recorded answers of the bare CPU', () => {
   });
 
   test('belong to the cases that the generator makes', () => {
-    for (const [section, cases] of sectionsOf(vectors.sections.keys())) {
-      const reader = new Reader(section.results);
-      for (const input of cases) readResult(reader, input);
-      expect(reader.at, section.name).toBe(section.results.length);
+    let cases = 0;
+    for (const [section, inputs] of sectionsOf(vectors.sections.keys())) {
+      for (const { input } of pairsOf(section, inputs)) cases += Math.sign(input.bytes.length);
     }
+    expect(cases).toBe([...vectors.sections.values()].reduce((sum, section) => sum + section.count, 0));
   });
 
   test('are refused when the generator makes other cases', () => {
@@ -150,16 +152,14 @@ describe("Unicorn's table of what it executes rightly", () => {
       const codes = rows
         .filter((row) => row.name === name || row.mnemonic.toLowerCase() === name)
         .map((row) => row.name);
-      const { found } = await differences(EVERYTHING, sectionsOf(codes), 1);
+      const { found } = await differences(EVERYTHING, sectionsOf(codes), 1, 1);
       if (found.length === 0) unchanged.push(name);
     }
     expect(unchanged, 'no longer wrong; run npx tsx test/metal/unicorn-table.ts').toEqual([]);
-    for (const report of await survey('unicorn', [...deadly])) {
-      expect(
-        report.mismatches.some((mismatch) => mismatch.kind === 'broken'),
-        report.code,
-      ).toBe(true);
-    }
+    // in a child process, which the abort does not leave usable
+    const [report] = await survey('unicorn', ['Pextrw_r32_xmm_imm8']);
+    expect(deadly.has('pextrw')).toBe(true);
+    expect(report?.mismatches.some((mismatch) => mismatch.detail.includes('abort()'))).toBe(true);
   });
 
   test.skipIf(typeof native === 'string')(`holds for programs, where flags are carried along${why}`, async () => {

@@ -1,0 +1,312 @@
+// Blocks: straight runs of decoded ops, found by address, chained by the jumps that end them, dropped when bytes change.
+
+import { Decoded, decode, decodedCondition, decodedForm, decodedLength, decodedMnemonic, LONGEST } from './decode';
+import { allocateArea, PAGE } from './frames';
+import { Hot, specialise } from './hot';
+import { OP_SIZE } from './op';
+import { EXECUTE, Page, Pages } from './pages';
+import { Fault, FaultAccess, FaultKind, RIP } from './state';
+import { Tlb } from './tlb';
+
+//  0 rip    u64  address of the first instruction
+//  8 count  u32  instructions, the pseudo op at the end not counted
+// 12 next   u32  ► next block in the same bucket
+// 16 page   u32  ► next block on the page of the first byte
+// 20 page2  u32  ► next block on the page of the last byte, where that is another one
+// 24 size   u32  bytes of guest code
+// 28 ops    u32  ops, the pseudo op counted
+// 32 the ops
+@unmanaged
+export class Block {
+  rip: u64;
+  count: u32;
+  next: u32;
+  page: u32;
+  page2: u32;
+  size: u32;
+  ops: u32;
+}
+
+export const BLOCK_HEADER: usize = 32;
+/** The longest block: it bounds how far the end of the budget can be away. */
+const MOST_OPS: u32 = 64;
+const BLOCK_MOST: usize = BLOCK_HEADER + (MOST_OPS + 1) * OP_SIZE;
+const BUCKETS: u32 = 1 << 16;
+
+let buckets: usize = 0;
+/** The buckets of blocks, and an empty set that steps look into, so that they end at the first branch. */
+let filled: usize = 0;
+let empty: usize = 0;
+let pool: usize = 0;
+let poolEnd: usize = 0;
+let poolNext: usize = 0;
+/** Counts the times that all blocks were dropped: a link may be stored only within one generation. */
+export let generation: u32 = 0;
+
+let untilAddress: u64 = 0;
+let untilBlock: usize = 0;
+let gateAddress: u64 = 0;
+let hasGate: bool = false;
+
+/** The one instruction of a step, outside the pool. */
+const STEP: usize = memory.data(128, 16);
+/** The end of a step that branched. */
+const STEP_END: usize = memory.data(64, 16);
+/** An instruction whose bytes lie on two pages. */
+const FETCHED: usize = memory.data(16, 8);
+
+export function initBlocks(poolBytes: usize): bool {
+  filled = allocateArea((<usize>BUCKETS) << 2);
+  empty = allocateArea((<usize>BUCKETS) << 2);
+  buckets = filled;
+  pool = allocateArea(poolBytes);
+  poolNext = pool;
+  poolEnd = pool + poolBytes;
+  untilBlock = 0;
+  hasGate = false;
+  return filled != 0 && empty != 0 && pool != 0;
+}
+
+function bucket(rip: u64): usize {
+  return filled + slotOf(rip);
+}
+
+function slotOf(rip: u64): usize {
+  return (<usize>((rip * 0x9e3779b97f4a7c15) >> 48)) << 2;
+}
+
+/** The block at `rip`, decoded when it is new; 0 where no instruction can be fetched, with RIP set and a fault recorded. */
+export function blockAt(rip: u64): usize {
+  let block = <usize>load<u32>(buckets + slotOf(rip));
+  while (block) {
+    if (load<u64>(block) == rip) return block;
+    block = load<u32>(block, 12);
+  }
+  return build(rip);
+}
+
+/** Makes `target` the link of a jump, so that the next time needs no search. */
+export function chain(op: usize, link: usize, target: u64): usize {
+  const before = generation;
+  const block = blockAt(target);
+  if (block && before == generation) store<u32>(op + link, <u32>block);
+  return block;
+}
+
+function onPage(rip: u64): u64 {
+  return rip & ~(<u64>PAGE - 1);
+}
+
+function build(rip: u64): usize {
+  if (buckets == empty) return stepEnd(rip);
+  if (poolNext + BLOCK_MOST > poolEnd) dropAll();
+  const block = changetype<Block>(poolNext);
+  if (!fill(block, rip, MOST_OPS)) return 0;
+  poolNext += BLOCK_HEADER + <usize>block.ops * OP_SIZE;
+  const head = bucket(rip);
+  block.next = load<u32>(head);
+  store<u32>(head, <u32>changetype<usize>(block));
+  if (rip == untilAddress) untilBlock = changetype<usize>(block);
+  else attach(block);
+  return changetype<usize>(block);
+}
+
+/** Puts the block on the lists of its pages, whose writes take the slow path from now on. */
+function attach(block: Block): void {
+  const page = Pages.find(block.rip);
+  block.page = page.code;
+  page.code = <u32>changetype<usize>(block);
+  Tlb.guardWrites(block.rip);
+  const last = block.rip + max<u32>(block.size, 1) - 1;
+  if (onPage(last) == onPage(block.rip)) return;
+  const second = Pages.find(last);
+  block.page2 = second.code;
+  second.code = <u32>changetype<usize>(block);
+  Tlb.guardWrites(last);
+}
+
+/** While stepping, a block that ends the step stands at every address. */
+export function setStepping(on: bool): void {
+  buckets = on ? empty : filled;
+}
+
+function stepEnd(rip: u64): usize {
+  const block = changetype<Block>(STEP_END);
+  memory.fill(STEP_END, 0, BLOCK_HEADER);
+  block.rip = rip;
+  pseudo(block, Hot.Stepped, rip);
+  return STEP_END;
+}
+
+/** A block of the one instruction at `rip`, for steps; not kept. */
+export function stepBlock(rip: u64): usize {
+  const block = changetype<Block>(STEP);
+  return fill(block, rip, 1) ? STEP : 0;
+}
+
+function pseudo(block: Block, code: Hot, rip: u64): void {
+  const op = changetype<usize>(block) + BLOCK_HEADER + <usize>block.ops * OP_SIZE;
+  memory.fill(op, 0, OP_SIZE);
+  store<u16>(op, <u16>code);
+  store<u64>(op, rip, 16);
+  store<u64>(op, rip, 24);
+  block.ops++;
+}
+
+/** Decodes up to `most` instructions; false where not even the first can be fetched. */
+function fill(block: Block, first: u64, most: u32): bool {
+  memory.fill(changetype<usize>(block), 0, BLOCK_HEADER);
+  block.rip = first;
+  const single = most == 1;
+  if (first == untilAddress && !single) {
+    pseudo(block, Hot.Until, first);
+    return true;
+  }
+  if (hasGate && first == gateAddress) {
+    pseudo(block, Hot.Gate, first);
+    return true;
+  }
+  let rip = first;
+  while (true) {
+    const op = changetype<usize>(block) + BLOCK_HEADER + <usize>block.ops * OP_SIZE;
+    const kind = fetch(rip, op);
+    if (kind == Decoded.Short) {
+      // nothing to execute here; a block before it runs up to it
+      if (!block.count) {
+        store<u64>(RIP, rip);
+        return false;
+      }
+      break;
+    }
+    if (kind > Decoded.Branch) {
+      const code = kind == Decoded.Invalid ? Hot.Invalid : kind == Decoded.Outside ? Hot.Outside : Hot.TooLong;
+      memory.fill(op, 0, OP_SIZE);
+      store<u16>(op, <u16>code);
+      store<u64>(op, rip, 24);
+      block.ops++;
+      block.count++;
+      block.size++;
+      return true;
+    }
+    specialise(op, decodedMnemonic(), decodedForm(), decodedCondition());
+    block.ops++;
+    block.count++;
+    block.size += decodedLength();
+    rip = load<u64>(op, 24);
+    if (kind == Decoded.Branch) {
+      if (single) pseudo(block, Hot.Stepped, rip);
+      return true;
+    }
+    if (block.count >= most || rip == untilAddress || (hasGate && rip == gateAddress) || onPage(rip) != onPage(first))
+      break;
+  }
+  pseudo(block, single ? Hot.Stepped : Hot.FallThrough, rip);
+  return true;
+}
+
+/** Decodes the instruction at `rip`; Short with a fault recorded where its bytes cannot be fetched. */
+function fetch(rip: u64, op: usize): Decoded {
+  const page = executable(rip);
+  if (!changetype<usize>(page)) return Decoded.Short;
+  const offset = <u32>rip & (PAGE - 1);
+  const here = PAGE - offset;
+  const at = <usize>page.frame + offset;
+  const kind = decode(at, here, rip, op);
+  if (kind != Decoded.Short) return kind;
+  const second = onPage(rip) + PAGE;
+  const next = executable(second);
+  if (!changetype<usize>(next)) return Decoded.Short;
+  memory.copy(FETCHED, at, here);
+  memory.copy(FETCHED + here, next.frame, LONGEST - here);
+  return decode(FETCHED, LONGEST, rip, op);
+}
+
+function executable(address: u64): Page {
+  const page = Pages.find(address);
+  if (page.key && page.flags & EXECUTE) return page;
+  Fault.memory(page.key ? FaultKind.Protected : FaultKind.Unmapped, FaultAccess.Fetch, address);
+  return changetype<Page>(0);
+}
+
+/** Drops the blocks with bytes in [from, to) on this page. A running one leaves before its next instruction. */
+export function invalidateCode(page: Page, from: u64, to: u64): void {
+  let at = <usize>page.code;
+  while (at) {
+    const block = changetype<Block>(at);
+    at = nextOnPage(block, page);
+    // distances, because a range may end at 2^64
+    if (block.rip - from < to - from || from - block.rip < block.size) drop(block);
+  }
+}
+
+function nextOnPage(block: Block, page: Page): u32 {
+  return onPage(block.rip) == (page.key & ~1) ? block.page : block.page2;
+}
+
+/** Takes a block from every list and turns its ops into Resync. */
+function drop(block: Block): void {
+  const at = <u32>changetype<usize>(block);
+  for (let i: u32 = 0; i < block.ops; i++) {
+    store<u16>(changetype<usize>(block) + BLOCK_HEADER + <usize>i * OP_SIZE, Hot.Resync);
+  }
+  let link = bucket(block.rip);
+  while (load<u32>(link)) {
+    if (load<u32>(link) == at) {
+      store<u32>(link, block.next);
+      break;
+    }
+    link = <usize>load<u32>(link) + 12;
+  }
+  if (changetype<usize>(block) == untilBlock) {
+    untilBlock = 0;
+    return;
+  }
+  detach(Pages.find(block.rip), block);
+  const last = block.rip + max<u32>(block.size, 1) - 1;
+  if (onPage(last) != onPage(block.rip)) detach(Pages.find(last), block);
+}
+
+function detach(page: Page, block: Block): void {
+  let before = changetype<Block>(0);
+  let at = changetype<Block>(<usize>page.code);
+  while (changetype<usize>(at)) {
+    const next = nextOnPage(at, page);
+    if (at == block) {
+      if (!changetype<usize>(before)) page.code = next;
+      else if (onPage(before.rip) == (page.key & ~1)) before.page = next;
+      else before.page2 = next;
+      return;
+    }
+    before = at;
+    at = changetype<Block>(<usize>next);
+  }
+}
+
+/** Forgets every block: the pool is full, or another address space is current. */
+export function dropAll(): void {
+  generation++;
+  poolNext = pool;
+  untilBlock = 0;
+  memory.fill(filled, 0, (<usize>BUCKETS) << 2);
+  for (let i: u32 = 0; i < Pages.slots(); i++) Pages.slot(i).code = 0;
+}
+
+/** The address at which runs end. */
+export function setUntil(address: u64): void {
+  if (address == untilAddress) return;
+  if (untilBlock) drop(changetype<Block>(untilBlock));
+  untilAddress = address;
+  invalidateAt(address, 1);
+}
+
+/** The gate's address. */
+export function setGateAddress(address: u64): void {
+  gateAddress = address;
+  hasGate = true;
+  invalidateAt(address, 1);
+}
+
+function invalidateAt(address: u64, size: u32): void {
+  const page = Pages.find(address);
+  if (page.key) invalidateCode(page, address, address + size);
+}

@@ -1,0 +1,59 @@
+// Frames: the 4 KiB pieces of linear memory that hold guest pages, and the larger areas carved once.
+
+export const PAGE: u32 = 4096;
+
+/** First free frame of the list of freed ones, 0 at its end; each links to the next in its first word. */
+let freed: usize = 0;
+/** Where the never used part begins and where linear memory ends. */
+let next: usize = 0;
+let end: usize = 0;
+
+/** Starts at `base`, above everything else in linear memory. */
+export function initFrames(base: usize): void {
+  freed = 0;
+  next = (base + PAGE - 1) & ~(PAGE - 1);
+  end = (<usize>memory.size()) << 16;
+}
+
+/** Makes room for `bytes` without using them, so that memory grows now and not in the middle of a run. */
+export function reserve(bytes: usize): bool {
+  if (next + bytes <= end) return true;
+  const pages = <i32>((next + bytes - end + 0xffff) >> 16);
+  if (memory.grow(pages) < 0) return false;
+  end = (<usize>memory.size()) << 16;
+  return true;
+}
+
+/** A zeroed area of `bytes` (rounded up to frames), or 0 where memory cannot grow. */
+export function allocateArea(bytes: usize): usize {
+  const size = (bytes + PAGE - 1) & ~(PAGE - 1);
+  if (!reserve(size)) return 0;
+  const area = next;
+  next += size;
+  return area;
+}
+
+/** A zeroed frame, or 0 where memory cannot grow. */
+export function allocateFrame(): usize {
+  const frame = freed;
+  if (!frame) {
+    // grow by 1 MiB at a time
+    if (next + PAGE > end && !reserve(1 << 20) && !reserve(PAGE)) return 0;
+    next += PAGE;
+    return next - PAGE;
+  }
+  freed = load<u32>(frame);
+  memory.fill(frame, 0, PAGE);
+  return frame;
+}
+
+export function freeFrame(frame: usize): void {
+  store<u32>(frame, <u32>freed);
+  freed = frame;
+}
+
+/** Gives an area back, frame by frame. */
+export function freeArea(area: usize, bytes: usize): void {
+  const size = (bytes + PAGE - 1) & ~(PAGE - 1);
+  for (let at: usize = 0; at < size; at += PAGE) freeFrame(area + at);
+}

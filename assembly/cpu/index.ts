@@ -1,0 +1,51 @@
+// What the CPU exports: setting up, guest memory, state and runs.
+import { initBlocks, setGateAddress } from './blocks';
+import { Flags } from './flags';
+import { initFrames } from './frames';
+import { initPages } from './pages';
+import { oneByteRows, threeByteRows, twoByteRows } from './rows-integer';
+import { sseFloatRows, sseIntegerRows, sseMoveRows, sseThreeByteRows } from './rows-sse';
+import { MXCSR } from './state';
+import { Tlb } from './tlb';
+
+export { GATE_ANSWER, setGateInWasm } from './gate';
+export { isExecutable, isMapped, mapPages, protectPages, readable, reservePages, unmapPages, writable } from './guest';
+export { isaList, isaRows } from './rows';
+export { retired, run, STOP_AT, step } from './run';
+export { FAULT, GENERAL, MXCSR, REP_RIP, RIP, STATE, STATE_SIZE, TASK, XMM } from './state';
+
+/** Carves the CPU's tables and the first frames at `base`; `pool` bytes hold decoded blocks. False: no memory. */
+export function initCpu(base: usize, pool: u32): bool {
+  initFrames(base);
+  if (!initPages() || !initBlocks(pool)) return false;
+  oneByteRows();
+  twoByteRows();
+  threeByteRows();
+  sseMoveRows();
+  sseFloatRows();
+  sseIntegerRows();
+  sseThreeByteRows();
+  Tlb.flush();
+  Flags.setAll(0);
+  store<u32>(MXCSR, 0x1f80);
+  return true;
+}
+
+/** The address that asks the gate. */
+export function setGate(address: u64): void {
+  setGateAddress(address);
+}
+
+/** rflags, which the lazy flags are joined into. */
+export function readFlags(): u64 {
+  return Flags.get();
+}
+
+export function writeFlags(value: u64): void {
+  Flags.setAll(value);
+}
+
+/** Every data access of the guest is told to the host. */
+export function traceMemory(on: bool): void {
+  Tlb.trace(on);
+}

@@ -1,0 +1,134 @@
+// The page table: a hash table with linear probing whose slots are the page descriptors.
+
+import { allocateArea, allocateFrame, freeArea, freeFrame, PAGE, reserve } from './frames';
+
+//  0 key    u64  page address | 1, 0 in an empty slot
+//  8 frame  u32  where the page's bytes are
+// 12 flags  u32  READ … SAVED
+// 16 code   u32  ► first block with bytes on this page, 0 without
+// 20 saved  u32  the frame with the bytes at the last snapshot, 0 where they did not change since
+// 24 next   u32  ► not used by empty or unsaved slots: index in the list of dirty pages
+@unmanaged
+export class Page {
+  key: u64;
+  frame: u32;
+  flags: u32;
+  code: u32;
+  saved: u32;
+  dirty: u32;
+  unused: u32;
+}
+
+/** Bytes of a slot, a power of two. */
+const SLOT: usize = 32;
+
+export const READ: u32 = 1;
+export const WRITE: u32 = 2;
+export const EXECUTE: u32 = 4;
+/** The frame is shared with another address space: copy before the first write. */
+export const SHARED: u32 = 8;
+
+let table: usize = 0;
+let capacity: u32 = 0;
+let used: u32 = 0;
+
+export function initPages(): bool {
+  capacity = 1024;
+  used = 0;
+  table = allocateArea(<usize>capacity * SLOT);
+  return table != 0;
+}
+
+@unmanaged
+export class Pages {
+  @inline
+  static home(key: u64): u32 {
+    return <u32>(((key >> 12) * 0x9e3779b97f4a7c15) >> 32) & (capacity - 1);
+  }
+
+  @inline
+  static slot(index: u32): Page {
+    return changetype<Page>(table + <usize>index * SLOT);
+  }
+
+  /** The descriptor of the page that holds `address`; its key is 0 where there is none. */
+  static find(address: u64): Page {
+    const key = (address & ~(<u64>PAGE - 1)) | 1;
+    let index = Pages.home(key);
+    while (true) {
+      const page = Pages.slot(index);
+      if (page.key == key || !page.key) return page;
+      index = (index + 1) & (capacity - 1);
+    }
+  }
+
+  static count(): u32 {
+    return used;
+  }
+
+  /** Room for `pages` more in the table and in memory. */
+  static reserve(pages: u32): bool {
+    let wanted = capacity;
+    // at most half full, so that probes stay short
+    while ((used + pages) * 2 > wanted) wanted <<= 1;
+    if (!reserve(<usize>pages * PAGE + <usize>wanted * SLOT)) return false;
+    return wanted == capacity || Pages.rehash(wanted);
+  }
+
+  static rehash(wanted: u32): bool {
+    const before = table;
+    const slots = capacity;
+    const area = allocateArea(<usize>wanted * SLOT);
+    if (!area) return false;
+    // an area of freed frames is not zeroed; this one is, it comes from the unused part
+    table = area;
+    capacity = wanted;
+    for (let i: u32 = 0; i < slots; i++) {
+      const from = changetype<Page>(before + <usize>i * SLOT);
+      if (from.key) memory.copy(changetype<usize>(Pages.find(from.key)), changetype<usize>(from), SLOT);
+    }
+    freeArea(before, <usize>slots * SLOT);
+    return true;
+  }
+
+  /** Adds a zeroed page; `reserve` came before. */
+  static add(address: u64, flags: u32): bool {
+    const frame = allocateFrame();
+    if (!frame) return false;
+    const page = Pages.find(address);
+    page.key = address | 1;
+    page.frame = <u32>frame;
+    page.flags = flags;
+    page.code = 0;
+    page.saved = 0;
+    used++;
+    return true;
+  }
+
+  /** Removes a page and closes the gap it leaves in the probe sequence. */
+  static remove(page: Page): void {
+    if (page.saved) freeFrame(page.saved);
+    if (!(page.flags & SHARED)) freeFrame(page.frame);
+    used--;
+    let gap = <u32>((changetype<usize>(page) - table) / SLOT);
+    let index = gap;
+    while (true) {
+      Pages.slot(gap).key = 0;
+      while (true) {
+        index = (index + 1) & (capacity - 1);
+        const key = Pages.slot(index).key;
+        if (!key) return;
+        // a page may move into the gap unless its home lies between the gap and where it is
+        const home = Pages.home(key);
+        if (gap <= index ? gap >= home || home > index : gap >= home && home > index) break;
+      }
+      memory.copy(changetype<usize>(Pages.slot(gap)), changetype<usize>(Pages.slot(index)), SLOT);
+      gap = index;
+    }
+  }
+
+  /** The nth slot, for walks over all pages. */
+  static slots(): u32 {
+    return capacity;
+  }
+}

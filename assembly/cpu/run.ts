@@ -1,0 +1,89 @@
+// Runs: slices of a budget, single steps, and the slower loop that tells the host of each block.
+
+import { blockAt, setStepping, setUntil, stepBlock } from './blocks';
+import { execute } from './execute';
+import { blockEntered } from './host';
+import { EXTRA, FAULT, LEFT, Reason, RIP } from './state';
+
+/** Instructions per call of `execute`: V8 replaces code only between calls. */
+const SLICE: i64 = 65536;
+/** Where a block hook asked to stop. */
+export const STOP_AT: usize = memory.data(8, 8);
+
+/** Instructions paid for in the last run. */
+let paid: i64 = 0;
+
+/** Instructions retired in the last run or step. */
+export function retired(): f64 {
+  return <f64>(paid - load<i64>(EXTRA));
+}
+
+function begin(): void {
+  paid = 0;
+  store<u64>(EXTRA, 0);
+  store<u32>(FAULT, 0);
+  // a hook may have thrown out of the last one
+  setStepping(false);
+}
+
+/** Runs one slice of at most `most` instructions from RIP. */
+function slice(block: usize, most: i32): Reason {
+  store<i32>(LEFT, most);
+  const reason = execute(block);
+  paid += most - load<i32>(LEFT);
+  return reason;
+}
+
+/** Runs from `from` to `until`; Reason.Slice means that the budget is spent. */
+export function run(from: u64, until: u64, budget: f64, hooked: bool): Reason {
+  begin();
+  store<u64>(RIP, from);
+  setUntil(until);
+  const total = <i64>budget;
+  while (true) {
+    const rip = load<u64>(RIP);
+    const block = blockAt(rip);
+    if (!block) return Reason.Fault;
+    let most = min<i64>(total - paid, SLICE);
+    const count = load<u32>(block, 8);
+    if (count > <u32>most) {
+      if (!most) return Reason.Slice;
+      // less is left than the next block needs: instruction by instruction
+      const reason = stepOnce();
+      if (reason != Reason.Stepped) return reason;
+      continue;
+    }
+    if (hooked && count) {
+      const answer = blockEntered(<u32>rip, <u32>(rip >> 32), load<u32>(block, 24));
+      if (answer && load<u64>(STOP_AT) - rip < load<u32>(block, 24)) return runTo(load<u64>(STOP_AT));
+      most = count;
+    }
+    const reason = slice(blockAt(rip), <i32>most);
+    if (reason != Reason.Slice) return reason;
+  }
+}
+
+/** Steps to an address inside the block at RIP. */
+function runTo(stop: u64): Reason {
+  while (load<u64>(RIP) != stop) {
+    const reason = stepOnce();
+    if (reason != Reason.Stepped) return reason;
+  }
+  return Reason.Stopped;
+}
+
+function stepOnce(): Reason {
+  const block = stepBlock(load<u64>(RIP));
+  if (!block) return Reason.Fault;
+  setStepping(true);
+  const reason = slice(block, 1);
+  setStepping(false);
+  // a REP instruction that has iterations left ran out of the one it was given
+  return reason == Reason.Slice ? Reason.Stepped : reason;
+}
+
+/** Executes the instruction at RIP. */
+export function step(): Reason {
+  begin();
+  return stepOnce();
+}

@@ -1,0 +1,320 @@
+// The engine over our own x86_64 CPU in WebAssembly (assembly/cpu).
+import { address as checked, hex, wrap } from '../address.ts';
+import { EngineError } from '../errors.ts';
+import { Instance } from '../wasm/instance.ts';
+import {
+  type Access,
+  type Engine,
+  type EngineName,
+  type Exit,
+  type Fault,
+  type GateHandler,
+  GENERAL_REGISTERS,
+  type RegisterName,
+  RFLAGS_WRITABLE,
+  type RunOptions,
+} from './engine.ts';
+import { Mappings } from './mappings.ts';
+
+const PAGE = 4096;
+/** Bytes for decoded blocks: about 100,000 blocks of ten instructions. */
+const POOL = 32 << 20;
+/** Guest pages of one engine are bounded by what 32-bit memory can hold beside the tables. */
+const MOST_PAGES = 900_000n;
+
+// The order of Reason, FaultKind and FaultAccess in assembly/cpu/state.ts.
+const REASONS = ['none', 'until', 'budget', 'fault', 'not-judged', 'stepped', 'stopped'] as const;
+const FAULT_KINDS = [
+  undefined,
+  'unmapped',
+  'protected',
+  'invalid-instruction',
+  'divide-error',
+  'general-protection',
+  'breakpoint',
+  'interrupt',
+  'syscall',
+  'halt',
+] as const;
+const ACCESSES = ['read', 'write', 'fetch'] as const;
+
+/**
+ * Makes a CPU.
+ *
+ * @param instance the instance whose memory it uses, after the core's pools are carved; its own by default
+ * @throws {EngineError} ENOMEM no memory for its tables
+ */
+export async function createWasm(instance?: Instance): Promise<WasmEngine> {
+  const own = instance ?? (await Instance.create());
+  return new WasmEngine(own);
+}
+
+/** See Engine; `useCore` is what only this one can do. */
+export class WasmEngine implements Engine {
+  readonly name: EngineName = 'wasm';
+  readonly #instance: Instance;
+  readonly #mappings = new Mappings();
+  #gate: { readonly address: bigint; handler: GateHandler } | undefined;
+  #running: RunOptions | undefined;
+  #busy = false;
+  #disposed = false;
+  constructor(instance: Instance) {
+    this.#instance = instance;
+    const { exports } = instance;
+    if (!exports.initCpu(exports.used(), POOL)) {
+      throw new EngineError('ENOMEM', 'no memory for the tables of the CPU', { operation: 'create engine' });
+    }
+    instance.host = {
+      blockEntered: (low, high, size) => this.#blockEntered(low, high, size),
+      memoryAccessed: (kind, address, size) =>
+        this.#running?.onMemory?.(kind === 0 ? 'read' : 'write', wrap(address), size),
+      gateEntered: (low, high) => this.#gateEntered(low, high),
+    };
+  }
+
+  map(address: bigint, size: bigint, access: Access): void {
+    this.#alive('map');
+    this.#mappings.checkMap(address, size);
+    const pages = size / BigInt(PAGE);
+    const { exports } = this.#instance;
+    if (pages > MOST_PAGES || !exports.reservePages(Number(pages))) {
+      throw new EngineError('ENOMEM', `no memory for ${size} bytes`, { operation: 'map' });
+    }
+    exports.mapPages(address, Number(pages), accessBits(access));
+    this.#mappings.add(address, size, access);
+  }
+
+  unmap(address: bigint, size: bigint): void {
+    this.#alive('unmap');
+    this.#mappings.checkMapped('unmap', address, size);
+    this.#instance.exports.unmapPages(address, Number(size / BigInt(PAGE)));
+    this.#mappings.remove(address, size);
+  }
+
+  protect(address: bigint, size: bigint, access: Access): void {
+    this.#alive('protect');
+    this.#mappings.checkMapped('protect', address, size);
+    this.#instance.exports.protectPages(address, Number(size / BigInt(PAGE)), accessBits(access));
+    this.#mappings.protect(address, size, access);
+  }
+
+  read(address: bigint, size: number): Uint8Array {
+    this.#alive('read');
+    this.#mappings.checkBytes('read', address, size);
+    const bytes = new Uint8Array(size);
+    for (const [at, offset, length] of pieces(address, size)) {
+      const from = this.#instance.exports.readable(at) >>> 0;
+      bytes.set(this.#instance.u8.subarray(from, from + length), offset);
+    }
+    return bytes;
+  }
+
+  write(address: bigint, bytes: Uint8Array): void {
+    this.#alive('write');
+    this.#mappings.checkBytes('write', address, bytes.length);
+    for (const [at, offset, length] of pieces(address, bytes.length)) {
+      const to = this.#instance.exports.writable(at, length) >>> 0;
+      this.#instance.u8.set(bytes.subarray(offset, offset + length), to);
+    }
+  }
+
+  readRegister(name: RegisterName): bigint {
+    this.#alive('read register');
+    if (name === 'rflags') return BigInt.asUintN(64, this.#instance.exports.readFlags());
+    return this.#instance.u64[this.#word(name)] ?? 0n;
+  }
+
+  writeRegister(name: RegisterName, value: bigint): void {
+    this.#alive('write register');
+    checked(value, name);
+    if (name === 'rflags') this.#instance.exports.writeFlags(value & RFLAGS_WRITABLE);
+    else this.#instance.u64[this.#word(name)] = value;
+    if (name === 'rip') this.#instance.u64[this.#instance.exports.REP_RIP.value / 8] = 0n;
+  }
+
+  readXmm(index: number): Uint8Array {
+    this.#alive('read register');
+    const at = this.#xmm(index);
+    return this.#instance.u8.slice(at, at + 16);
+  }
+
+  writeXmm(index: number, bytes: Uint8Array): void {
+    this.#alive('write register');
+    if (bytes.length !== 16) throw new RangeError(`"bytes" expected 16 bytes, got ${bytes.length}`);
+    this.#instance.u8.set(bytes, this.#xmm(index));
+  }
+
+  run(options: RunOptions): Exit {
+    this.#idle('run');
+    checked(options.from, 'from');
+    checked(options.until, 'until');
+    if (!(options.budget >= 0))
+      throw new RangeError(`"budget" expected a count of instructions, got ${options.budget}`);
+    const { exports } = this.#instance;
+    this.#instance.u64[exports.REP_RIP.value / 8] = 0n;
+    const budget = Math.min(Math.trunc(options.budget), Number.MAX_SAFE_INTEGER);
+    return this.#execute(options, () =>
+      exports.run(options.from, options.until, budget, options.onBlock !== undefined),
+    );
+  }
+
+  step(): Exit {
+    this.#idle('step');
+    return this.#execute(undefined, () => this.#instance.exports.step());
+  }
+
+  setGate(address: bigint, handler: GateHandler): void {
+    this.#idle('gate');
+    this.#placeGate(address, handler);
+    this.#instance.exports.setGateInWasm(false);
+  }
+
+  /**
+   * Lets the core in the same instance answer at the gate, for `task` (a handle of the core): a redirected call then
+   * never leaves WASM.
+   *
+   * @throws {EngineError} EFAULT `address` is not mapped executable · EINVAL the gate is elsewhere
+   */
+  useCore(address: bigint, task: number): void {
+    this.#idle('gate');
+    this.#placeGate(address, () => undefined);
+    this.#instance.u32[this.#instance.exports.TASK.value / 4] = task;
+    this.#instance.exports.setGateInWasm(true);
+  }
+
+  dispose(): void {
+    if (this.#busy) throw busy('dispose');
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#instance.host = undefined;
+  }
+
+  #placeGate(address: bigint, handler: GateHandler): void {
+    checked(address, 'address');
+    if (this.#gate !== undefined) {
+      if (this.#gate.address !== address) {
+        throw new EngineError('EINVAL', `the gate is at ${hex(this.#gate.address)}, not ${hex(address)}`, {
+          operation: 'gate',
+        });
+      }
+      this.#gate.handler = handler;
+      return;
+    }
+    if (this.#mappings.at(address)?.access.includes('x') !== true) {
+      throw new EngineError('EFAULT', `${hex(address)} is not mapped executable`, { operation: 'gate' });
+    }
+    this.#gate = { address, handler };
+    this.#instance.exports.setGate(address);
+  }
+
+  #execute(options: RunOptions | undefined, body: () => number): Exit {
+    const { exports } = this.#instance;
+    const traced = options?.onMemory !== undefined;
+    this.#busy = true;
+    this.#running = options;
+    try {
+      if (traced) exports.traceMemory(true);
+      return this.#exit(body());
+    } finally {
+      if (traced) exports.traceMemory(false);
+      this.#running = undefined;
+      this.#busy = false;
+    }
+  }
+
+  #exit(code: number): Exit {
+    const rip = this.readRegister('rip');
+    const instructions = this.#instance.exports.retired();
+    const reason = REASONS[code];
+    switch (reason) {
+      case 'until':
+      case 'stopped':
+      case 'budget':
+        return { reason, rip, instructions };
+      case 'stepped':
+        return { reason: 'stopped', rip, instructions };
+      case 'fault':
+        return { reason, rip, instructions, fault: this.#fault(rip) };
+      default:
+        return { reason: 'not-judged', rip, instructions, why: this.#why(rip) };
+    }
+  }
+
+  #fault(rip: bigint): Fault {
+    const { u32, u64, exports } = this.#instance;
+    const at = exports.FAULT.value / 4;
+    const kind = FAULT_KINDS[u32[at] ?? 0];
+    if (kind === undefined) throw new EngineError('ENOMEM', 'no memory for a page', { operation: 'run', rip });
+    if (kind === 'unmapped' || kind === 'protected') {
+      const access = ACCESSES[u32[at + 1] ?? 0] ?? 'read';
+      return { kind, rip, access, address: u64[(exports.FAULT.value + 8) / 8] ?? 0n };
+    }
+    return kind === 'interrupt' ? { kind, rip, vector: u32[at + 4] ?? 0 } : { kind, rip };
+  }
+
+  #why(rip: bigint): string {
+    const size = this.#mappings.mappedBytes(rip, 15);
+    const bytes = Array.from(this.read(rip, size), (byte) => byte.toString(16).padStart(2, '0')).join(' ');
+    return `the instruction at ${hex(rip)} (bytes ${bytes}) is outside the instruction set of this engine`;
+  }
+
+  #blockEntered(low: number, high: number, size: number): number {
+    const stop = this.#running?.onBlock?.(join(low, high), size);
+    if (stop === undefined) return 0;
+    this.#instance.u64[this.#instance.exports.STOP_AT.value / 8] = stop;
+    return 1;
+  }
+
+  #gateEntered(low: number, high: number): void {
+    const answer = new Uint32Array(2);
+    this.#gate?.handler(low >>> 0, high >>> 0, answer);
+    this.#instance.u32.set(answer, this.#instance.exports.GATE_ANSWER.value / 4);
+  }
+
+  /** Index of a register in the 64-bit view. */
+  #word(name: RegisterName): number {
+    const { exports } = this.#instance;
+    if (name === 'rip') return exports.RIP.value / 8;
+    const general = GENERAL_REGISTERS.indexOf(name);
+    if (general >= 0) return exports.GENERAL.value / 8 + general;
+    return exports.GENERAL.value / 8 + (name === 'fsBase' ? 17 : 18);
+  }
+
+  #xmm(index: number): number {
+    if (!Number.isInteger(index) || index < 0 || index > 15) {
+      throw new RangeError(`"index" expected 0 to 15, got ${index}`);
+    }
+    return this.#instance.exports.XMM.value + index * 16;
+  }
+
+  #alive(operation: string): void {
+    if (this.#disposed) throw new EngineError('EINVAL', 'the engine is disposed', { operation });
+  }
+
+  #idle(operation: string): void {
+    this.#alive(operation);
+    if (this.#busy) throw busy(operation);
+  }
+}
+
+function busy(operation: string): EngineError {
+  return new EngineError('EBUSY', 'the engine is running', { operation });
+}
+
+function join(low: number, high: number): bigint {
+  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+}
+
+function accessBits(access: Access): number {
+  return 1 | (access.includes('w') ? 2 : 0) | (access.includes('x') ? 4 : 0);
+}
+
+/** A range cut at page edges: address, offset into the range, length. */
+function* pieces(address: bigint, size: number): Generator<[bigint, number, number]> {
+  for (let offset = 0; offset < size; ) {
+    const at = address + BigInt(offset);
+    const length = Math.min(size - offset, PAGE - Number(at & 0xfffn));
+    yield [at, offset, length];
+    offset += length;
+  }
+}
