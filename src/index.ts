@@ -10,10 +10,33 @@ export { ElfFile } from './image/elf.ts';
 export type { LoadedImage } from './image/image.ts';
 export { loadImage, loadImageBytes } from './image/load.ts';
 export type { FunctionInfo, Site } from './image/sites.ts';
-export { Livepatch, type StackEntry } from './livepatch/livepatch.ts';
-export type { Func, FuncSpec, ObjectSpec, Patch, PatchSpec } from './livepatch/patch.ts';
+export { type EventKind, eventLevel, eventText, type LivepatchEvent, type LogLevel } from './livepatch/events.ts';
+export {
+  Livepatch,
+  type Policy,
+  type StackEntry,
+  type TransitionMode,
+  type TransitionState,
+} from './livepatch/livepatch.ts';
+export { type EventHook, Log } from './livepatch/log.ts';
+export type {
+  Callback,
+  CallbackCall,
+  Callbacks,
+  Func,
+  FuncSpec,
+  ModuleState,
+  ObjectSpec,
+  Patch,
+  PatchObject,
+  PatchSpec,
+  StateSpec,
+} from './livepatch/patch.ts';
+export type { SysfsNode } from './livepatch/sysfs.ts';
+export { type Task, TaskList } from './livepatch/tasks.ts';
+export type { SwitchAnswer, SwitchAttempt, Target } from './livepatch/transition.ts';
 export type { Argument } from './machine/arguments.ts';
-export type { ImageKind, LoadOptions, Location } from './machine/images.ts';
+export type { ImageKind, LoadOptions, Location, ModuleRoutine } from './machine/images.ts';
 export {
   type Arrival,
   type CallOptions,

@@ -3,7 +3,7 @@ import { hex } from './address.ts';
 import { Core } from './core/core.ts';
 import { createEngine } from './engine/create.ts';
 import { type Engine, type EngineName, type Exit, GENERAL_REGISTERS, type RegisterName } from './engine/engine.ts';
-import { EngineError, TrampolineError } from './errors.ts';
+import { EngineError, errnoName, ImageError, PatchError, TrampolineError } from './errors.ts';
 import { ArrivalWatch } from './ftrace/arrival.ts';
 import { CodeArena } from './ftrace/code-arena.ts';
 import { Ftrace } from './ftrace/ftrace.ts';
@@ -13,11 +13,13 @@ import { RangeSet } from './ftrace/ranges.ts';
 import { SITE_SIZE } from './ftrace/site.ts';
 import type { KernelVersion, TrampolineKind } from './ftrace/trampoline.ts';
 import type { LoadedImage } from './image/image.ts';
-import { Livepatch } from './livepatch/livepatch.ts';
+import { Livepatch, type Policy, type TransitionMode } from './livepatch/livepatch.ts';
+import { type EventHook, Log } from './livepatch/log.ts';
+import { TaskList } from './livepatch/tasks.ts';
 import type { Argument } from './machine/arguments.ts';
 import { ARRIVING_REGISTERS, CALLEE_SAVED, prepareCall } from './machine/arguments.ts';
 import { CANARY_OFFSET, GUEST_MAP } from './machine/guest-map.ts';
-import { Images, type LoadOptions, type Location } from './machine/images.ts';
+import { Images, type LoadOptions, type Location, type ModuleRoutine } from './machine/images.ts';
 
 /** How a machine is made. */
 export interface MachineOptions {
@@ -31,6 +33,12 @@ export interface MachineOptions {
   budget?: number;
   /** Names of the tasks; `['init']` by default. The first one calls unless a call names another. */
   tasks?: readonly string[];
+  /** In which order patches may be disabled; `independent` by default, as since 5.1. */
+  policy?: Policy;
+  /** Whether tasks switch by themselves in a transition; `auto` by default. */
+  transition?: TransitionMode;
+  /** Told of each event of livepatch as it happens. */
+  onEvent?: EventHook;
 }
 
 /** How a call is made. */
@@ -97,13 +105,15 @@ interface Run {
 export class Machine {
   /** The patches and their func stacks. */
   readonly livepatch: Livepatch;
+  /** The kernel log. */
+  readonly log: Log;
+  readonly tasks: TaskList;
   readonly images: Images;
   readonly engine: Engine;
   readonly core: Core;
   readonly ftrace: Ftrace;
   readonly kernel: KernelVersion;
   readonly #budget: number;
-  readonly #tasks: ReadonlyMap<string, number>;
   readonly #glue = new RangeSet();
   readonly #arena: CodeArena;
   readonly #routines: ReadonlyMap<string, bigint>;
@@ -117,8 +127,9 @@ export class Machine {
     this.core = core;
     this.kernel = options.kernel ?? '6.12';
     this.#budget = options.budget ?? 1_000_000;
-    this.#tasks = new Map((options.tasks ?? ['init']).map((name) => [name, core.addTask()]));
-    this.#task = [...this.#tasks.values()][0] ?? core.addTask();
+    this.log = new Log(options.onEvent);
+    this.tasks = new TaskList(core, options.tasks);
+    this.#task = this.tasks.first.handle;
     const { stack, data, perCpu, routines, trampolines } = GUEST_MAP;
     for (const region of [stack, data, perCpu]) engine.map(region.base, region.size, 'rw');
     engine.map(routines.base, routines.size, 'rx');
@@ -141,7 +152,16 @@ export class Machine {
     this.livepatch = new Livepatch({
       core,
       ftrace: this.ftrace,
-      kind: options.trampoline ?? 'args',
+      log: this.log,
+      tasks: this.tasks,
+      kernel: this.kernel,
+      transition: options.transition ?? 'auto',
+      policy: options.policy ?? 'independent',
+      trampoline: options.trampoline ?? 'args',
+      // a task that is not running has returned from its last call
+      readStack: () => [],
+      runGuest: (image, symbol) => this.call(`${image}:${symbol}`).returns,
+      moduleState: (name) => this.images.moduleState(name),
       object: (name) => this.images.object(name),
       image: (name) => this.images.scope(name),
       location: (at) => this.images.site(at),
@@ -172,19 +192,57 @@ export class Machine {
   }
 
   /**
-   * Loads an ELF image; its sites are known to ftrace from then on.
+   * Loads an ELF image; its sites are known to ftrace from then on. To a module the listed patches are applied before
+   * its init runs (L64).
    *
-   * @throws {ImageError} what is wrong with the image, or its name is taken; nothing is loaded then
+   * @throws {ImageError} what is wrong with the image, or its name is taken
+   * @throws {PatchError} what refused the module (L65), or its init's result
+   * @throws {EngineError} as `call`, from its init. Nothing is loaded then.
    */
   load(bytes: Uint8Array, options: LoadOptions): LoadedImage {
+    const { name } = options;
     const image = this.images.load(bytes, options);
     this.ftrace.addSites(image.sites.map((site) => site.address));
-    this.#glue.add(
-      image.functions.flatMap(({ address, site }) =>
-        site === undefined ? [] : [{ start: address, end: site.address + BigInt(SITE_SIZE) }],
-      ),
-    );
+    this.#glue.add(entryRanges(image));
+    if (this.images.kindOf(image) !== 'module') return image;
+    try {
+      this.livepatch.moduleComing(name);
+      try {
+        this.#initModule(name, options.init);
+      } catch (error) {
+        this.images.setModuleState(name, 'GOING');
+        this.livepatch.moduleGoing(name);
+        throw error;
+      }
+    } catch (error) {
+      this.#remove(image);
+      throw error;
+    }
+    this.images.setModuleState(name, 'LIVE');
     return image;
+  }
+
+  /**
+   * Removes a module: its exit runs, the patches are taken off it (L66), and its memory is unmapped. A patch never
+   * keeps its target (L67).
+   *
+   * @throws {ImageError} ENOENT no such module is loaded · EINVAL the image is no module
+   * @throws {SiteError} EFAULT, EINVAL one of its patched sites was changed from outside (F11)
+   * @throws {EngineError} as `call`, from its exit · EBUSY called from inside a run
+   */
+  unload(name: string): void {
+    if (this.#running) throw busy('unload');
+    const image = this.images.get(name);
+    if (image === undefined) {
+      throw new ImageError('ENOENT', `no module '${name}' is loaded`, { operation: 'unload', image: name });
+    }
+    if (this.images.kindOf(image) !== 'module') {
+      throw new ImageError('EINVAL', `'${name}' is no module`, { operation: 'unload', image: name });
+    }
+    this.#runModule(name, this.images.exitOf(name));
+    this.images.setModuleState(name, 'GOING');
+    this.livepatch.moduleGoing(name);
+    this.#remove(image);
   }
 
   /**
@@ -284,6 +342,26 @@ export class Machine {
     this.engine.dispose();
   }
 
+  #initModule(name: string, init: ModuleRoutine | undefined): void {
+    const result = this.#runModule(name, init);
+    if (result >= 0) return;
+    const code = errnoName(result) ?? 'EINVAL';
+    throw new PatchError(code, `the init of module '${name}' returned ${result}`, { operation: 'load' });
+  }
+
+  /** Runs a module's init or exit; 0 where it has none. */
+  #runModule(name: string, routine: ModuleRoutine | undefined): number {
+    if (routine === undefined) return 0;
+    if (typeof routine === 'function') return routine({ say: (line) => this.log.say(line) });
+    return Number(BigInt.asIntN(32, this.call(`${name}:${routine}`).returns));
+  }
+
+  #remove(image: LoadedImage): void {
+    this.ftrace.removeSites(image.sites.map((site) => site.address));
+    for (const range of entryRanges(image)) this.#glue.remove(range);
+    this.images.unload(image.name);
+  }
+
   #run(target: string | bigint, args: readonly Argument[], options: CallOptions, stop: boolean): Run {
     this.#begin(stop ? 'probe' : 'call', options.task);
     try {
@@ -314,11 +392,11 @@ export class Machine {
   #begin(operation: string, task: string | undefined): void {
     if (this.#running) throw busy(operation);
     if (this.#disposed) throw new EngineError('EINVAL', 'the machine is disposed', { operation });
-    const chosen = task === undefined ? [...this.#tasks.values()][0] : this.#tasks.get(task);
+    const chosen = task === undefined ? this.tasks.first : this.tasks.get(task);
     if (chosen === undefined) {
       throw new TrampolineError('ENOENT', `no task is named '${task}'`, { operation });
     }
-    this.#task = chosen;
+    this.#task = chosen.handle;
     this.#running = true;
   }
 
@@ -381,6 +459,13 @@ export class Machine {
       rip,
     });
   }
+}
+
+/** From the entry of each function to the end of its site: no part of its body. */
+function entryRanges(image: LoadedImage): { start: bigint; end: bigint }[] {
+  return image.functions.flatMap(({ address, site }) =>
+    site === undefined ? [] : [{ start: address, end: site.address + BigInt(SITE_SIZE) }],
+  );
 }
 
 function nameOf(target: string | bigint): string {

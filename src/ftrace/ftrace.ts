@@ -40,6 +40,7 @@ export class Ftrace {
   readonly #parts: FtraceParts;
   readonly #sites = new Map<bigint, Registration | undefined>();
   #dead = false;
+  #enabled = true;
 
   constructor(parts: FtraceParts) {
     this.#parts = parts;
@@ -48,6 +49,31 @@ export class Ftrace {
   /** Takes note of an image's sites; the loader has made each one a NOP5 (F2, F7). */
   addSites(sites: Iterable<bigint>): void {
     for (const site of sites) if (!this.#sites.has(site)) this.#sites.set(site, undefined);
+  }
+
+  /** Forgets the sites of an image that goes; a site that is in use must be unregistered first. */
+  removeSites(sites: Iterable<bigint>): void {
+    for (const site of sites) this.#sites.delete(site);
+  }
+
+  /** kernel.ftrace_enabled. */
+  get enabled(): boolean {
+    return this.#enabled;
+  }
+
+  /**
+   * Writes kernel.ftrace_enabled. Every ops here is PERMANENT, as livepatch's are (L27).
+   * @throws {SiteError} EBUSY 0 is written while an ops is registered (F43); nothing is changed then
+   */
+  setEnabled(on: boolean): void {
+    if (!on) {
+      for (const [site, registration] of this.#sites) {
+        if (registration === undefined) continue;
+        const fact = `ftrace cannot be switched off, '${registration.ops.name}' needs it`;
+        throw new SiteError('EBUSY', fact, { operation: 'sysctl', address: site });
+      }
+    }
+    this.#enabled = on;
   }
 
   /** True where `address` is a site. */
@@ -65,7 +91,7 @@ export class Ftrace {
    * Turns an idle site into a call of the ops' own trampoline (F12, F13, F28, F33).
    *
    * @throws {SiteError} ENODEV not a site, or ftrace is dead after an earlier mismatch (F14) · EBUSY the site has an
-   * ops that changes ip (F40) · EFAULT, EINVAL the site's bytes are not a NOP5 (F11); ftrace is dead from then on ·
+   * ops that changes ip (F40), or kernel.ftrace_enabled is 0 (F38) · EFAULT, EINVAL the site's bytes are not a NOP5 (F11); ftrace is dead from then on ·
    * ERANGE the site and its trampoline are too far apart (F10) · ENOMEM no room for the trampoline. Nothing is changed
    * then.
    */
@@ -75,6 +101,9 @@ export class Ftrace {
       throw new SiteError('ENODEV', 'ftrace was switched off by an earlier mismatch', { operation, address: ops.site });
     }
     if (!this.#sites.has(ops.site)) throw notASite(operation, ops.site);
+    if (!this.#enabled) {
+      throw new SiteError('EBUSY', 'kernel.ftrace_enabled is 0', { operation, address: ops.site }); // F38
+    }
     const present = this.#sites.get(ops.site);
     if (present !== undefined) {
       throw new SiteError('EBUSY', `site ${hex(ops.site)} is used by '${present.ops.name}'`, {

@@ -1,4 +1,4 @@
-// What a patch is: patch → object → func, as the caller writes it (L1–L3) and as it stands once it is resolved.
+// What a patch is: patch → object → func, as the caller writes it (L1–L4) and as it stands in the machine.
 import type { FuncHandle } from '../core/core.ts';
 
 /** One function to replace (L1). */
@@ -11,11 +11,44 @@ export interface FuncSpec {
   oldSympos?: number;
 }
 
+/** What a host callback is told. */
+export interface CallbackCall {
+  patch: string;
+  /** The object's name; `vmlinux` for the kernel. */
+  object: string;
+  /** The module's state; undefined for vmlinux. */
+  moduleState: ModuleState | undefined;
+  /** Writes a line into the log. */
+  say(line: string): void;
+}
+
+/** A callback: a symbol of the patch's image, or a host function. Of pre_patch the result counts: 0 or -errno. */
+export type Callback = string | ((call: CallbackCall) => number);
+
+/** The four callbacks of an object (L2, L75). */
+export interface Callbacks {
+  prePatch?: Callback;
+  postPatch?: Callback;
+  preUnpatch?: Callback;
+  postUnpatch?: Callback;
+}
+
+/** Where a module stands, as in the kernel's enum module_state. */
+export type ModuleState = 'LIVE' | 'COMING' | 'GOING';
+
 /** The functions of one object (L2). */
 export interface ObjectSpec {
-  /** A module's name; null = vmlinux. */
+  /** A module's name; null = vmlinux. A module need not be loaded yet (L6). */
   name: string | null;
   funcs: readonly FuncSpec[];
+  callbacks?: Callbacks;
+}
+
+/** A system state that a patch changes (L4). */
+export interface StateSpec {
+  /** Not 0. */
+  id: number;
+  version: number;
 }
 
 /** A patch, as `klp_enable_patch` gets it (L3). */
@@ -25,28 +58,68 @@ export interface PatchSpec {
   image?: string;
   /** Atomic replace (L55–L62). */
   replace?: boolean;
+  states?: readonly StateSpec[];
   objects: readonly ObjectSpec[];
 }
 
-/** A func of an enabled patch. */
+/**
+ * A func of a patch (klp_func). While its object is not loaded it has no old function.
+ *
+ * | handle | transition | life (L7)                        |
+ * |--------|------------|----------------------------------|
+ * | no     | false      | neither patched nor visible      |
+ * | no     | true       | about to be pushed, or popped    |
+ * | yes    | true       | visible to patched tasks         |
+ * | yes    | false      | visible to all tasks             |
+ */
 export interface Func {
   readonly patch: string;
   readonly object: string | null;
   readonly oldName: string;
+  readonly oldSympos: number;
+  /** Stands for the original (L56). */
+  readonly nop: boolean;
+  /** Symbol of the new function; of a nop the original's. */
   readonly newName: string;
-  /** Entry of the original function. */
-  readonly oldFunc: bigint;
-  /** Entry of the new function. */
-  readonly newFunc: bigint;
-  /** The original's site: the key of its func stack. */
-  readonly site: bigint;
-  /** Its entry in the core's func stack. */
-  readonly handle: FuncHandle;
+  newFunc: bigint;
+  newSize: bigint;
+  /** Entry of the original, and the key of its func stack; undefined while the object is not loaded. */
+  old: { readonly address: bigint; readonly size: bigint; readonly site: bigint | undefined } | undefined;
+  transition: boolean;
+  /** Its entry in the core's func stack, while it is patched. */
+  handle: FuncHandle | undefined;
 }
 
-/** A patch while it is enabled. */
+/** An object of a patch (klp_object). */
+export interface PatchObject {
+  readonly name: string | null;
+  readonly funcs: Func[];
+  readonly callbacks: Callbacks;
+  /** Made for nops alone (klp_object.dynamic). */
+  readonly dynamic: boolean;
+  /** klp_is_object_loaded (L6). */
+  loaded: boolean;
+  patched: boolean;
+  /** pre_patch succeeded, so post_unpatch is due (L76). */
+  postUnpatchEnabled: boolean;
+}
+
+/** A patch that the machine has (klp_patch). */
 export interface Patch {
   readonly name: string;
   readonly spec: PatchSpec;
-  readonly funcs: readonly Func[];
+  objects: readonly PatchObject[];
+  enabled: boolean;
+  /** Its module can never be removed (L74). */
+  forced: boolean;
+}
+
+/** An object's name as the kernel prints it. */
+export function objectTitle(name: string | null): string {
+  return name ?? 'vmlinux';
+}
+
+/** All funcs of a patch, nops included. */
+export function* funcsOf(patch: Patch): Generator<Func> {
+  for (const object of patch.objects) yield* object.funcs;
 }

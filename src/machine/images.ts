@@ -5,11 +5,15 @@ import { ImageError } from '../errors.ts';
 import { ElfFile } from '../image/elf.ts';
 import type { LoadedImage } from '../image/image.ts';
 import { loadImage } from '../image/load.ts';
+import type { ModuleState } from '../livepatch/patch.ts';
 import type { SymbolScope } from '../livepatch/symbols.ts';
 import { GUEST_MAP } from './guest-map.ts';
 
 /** What an image is to the machine. */
 export type ImageKind = 'vmlinux' | 'module' | 'livepatch' | 'code';
+
+/** A module's init or exit: a symbol of the image, or a host function. Of init the result counts: 0 or -errno. */
+export type ModuleRoutine = string | ((call: { say(line: string): void }) => number);
 
 /** How to load an image. */
 export interface LoadOptions {
@@ -19,6 +23,9 @@ export interface LoadOptions {
   kind?: ImageKind;
   /** What undefined symbols mean: an address, `'ret'` (a function that only returns), or `'image:symbol'`. */
   symbols?: Readonly<Record<string, bigint | string>>;
+  /** Of a module: what runs when it is loaded, and when it is unloaded. */
+  init?: ModuleRoutine;
+  exit?: ModuleRoutine;
 }
 
 /** A place in the guest by name. */
@@ -35,7 +42,8 @@ export class Images {
   readonly #engine: Engine;
   readonly #routines: ReadonlyMap<string, bigint>;
   readonly #images = new Map<string, LoadedImage>();
-  readonly #kinds = new Map<LoadedImage, ImageKind>();
+  readonly #kinds = new WeakMap<LoadedImage, ImageKind>();
+  readonly #modules = new Map<string, { state: ModuleState; exit: ModuleRoutine | undefined }>();
   readonly #next: Record<'kernelText' | 'modules', bigint> = {
     kernelText: GUEST_MAP.kernelText.base,
     modules: GUEST_MAP.modules.base,
@@ -89,9 +97,37 @@ export class Images {
     this.#map(image);
     this.#images.set(name, image);
     this.#kinds.set(image, kind);
+    if (kind === 'module') this.#modules.set(name, { state: 'COMING', exit: options.exit });
     // one page stays unmapped between images, so that running off an end faults
     if (placed) this.#next[area] = pageCeil(image.end) + PAGE_SIZE;
     return image;
+  }
+
+  /** Unmaps an image and forgets it; nothing where there is none. */
+  unload(name: string): void {
+    const image = this.#images.get(name);
+    if (image === undefined) return;
+    const area = this.#kinds.get(image) === 'vmlinux' ? 'kernelText' : 'modules';
+    for (const { address, bytes } of image.segments) this.#engine.unmap(address, pageCeil(BigInt(bytes.length)));
+    this.#images.delete(name);
+    this.#modules.delete(name);
+    // the newest image gives its place back, so that a module may come and go for ever
+    if (this.#next[area] === pageCeil(image.end) + PAGE_SIZE) this.#next[area] = image.base;
+  }
+
+  /** Where a module stands; GOING where there is none. */
+  moduleState(name: string): ModuleState {
+    return this.#modules.get(name)?.state ?? 'GOING';
+  }
+
+  setModuleState(name: string, state: ModuleState): void {
+    const module = this.#modules.get(name);
+    if (module !== undefined) module.state = state;
+  }
+
+  /** What runs when a module is unloaded. */
+  exitOf(name: string): ModuleRoutine | undefined {
+    return this.#modules.get(name)?.exit;
   }
 
   /** The address of `image:symbol`, or of a symbol that one image alone defines globally. */

@@ -66,7 +66,9 @@ export function firstInstruction(machine: Machine, entry: bigint): bigint {
 
 /** The func stack of the function with this site, newest first, as one line. */
 export function describeStack(machine: Machine, site: bigint): string {
-  const entries = machine.livepatch.stack(site).map(({ patch, newFunc }) => `${patch} (${newFunc})`);
+  const entries = machine.livepatch
+    .stack(site)
+    .map(({ patch, newFunc, nop }) => (nop ? `nop of ${patch} (${newFunc})` : `${patch} (${newFunc})`));
   return entries.length === 0 ? 'empty' : entries.join(' > ');
 }
 

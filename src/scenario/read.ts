@@ -1,7 +1,8 @@
 // Reads a scenario file: JSON text to a typed Scenario, every mistake named with its JSON path.
 import type { ScenarioError } from '../errors.ts';
-import type { PatchSpec } from '../livepatch/patch.ts';
+import type { PatchSpec, StateSpec } from '../livepatch/patch.ts';
 import type { ImageKind } from '../machine/images.ts';
+import { readCallbacks, readRoutine } from './callbacks.ts';
 import { JsonNode } from './json.ts';
 import { SCENARIO_FORMAT, type Scenario, type ScenarioImage, type ScenarioMachine } from './scenario.ts';
 import { readStep } from './verbs.ts';
@@ -37,6 +38,7 @@ export function parseScenario(text: string, file?: string): Scenario {
   const names = {
     patches: new Set(patches.map(({ spec }) => spec.name)),
     tasks: new Set(machine.tasks ?? ['init']),
+    modules: new Set(images.filter(({ kind }) => kind === 'module').map(({ name }) => name)),
   };
   return {
     file,
@@ -66,8 +68,8 @@ function readMachine(node: JsonNode | undefined): ScenarioMachine {
   node.keys(['kernel', 'policy', 'transition', 'handler', 'tasks', 'budget']);
   const kernel = node.get('kernel')?.oneOf(['6.1', '6.12']);
   const budget = node.get('budget')?.count(1, MAX_BUDGET);
-  node.get('policy')?.oneOf(['independent'], ['strict-stack', 'v10']);
-  node.get('transition')?.oneOf(['auto'], ['manual']);
+  const policy = node.get('policy')?.oneOf(['independent', 'strict-stack'], ['v10']);
+  const transition = node.get('transition')?.oneOf(['auto', 'manual']);
   node.get('handler')?.oneOf(['core'], ['guest']);
   const tasks = node.get('tasks');
   const taskNodes = tasks?.array();
@@ -77,25 +79,34 @@ function readMachine(node: JsonNode | undefined): ScenarioMachine {
   return {
     ...(kernel === undefined ? {} : { kernel }),
     ...(budget === undefined ? {} : { budget }),
+    ...(transition === undefined ? {} : { transition }),
+    ...(policy === undefined ? {} : { policy }),
     ...(taskNodes === undefined ? {} : { tasks: taskNodes.map((task) => task.name()) }),
   };
 }
 
 function readImage(node: JsonNode, index: number): ScenarioImage {
-  node.keys(['name', 'file', 'kind', 'symbols', 'loaded'], ['init', 'exit', 'params']);
-  const loaded = node.get('loaded');
-  if (loaded?.boolean() === false) throw loaded.error('ENOTSUPP', "'loaded: false' is not supported yet");
+  node.keys(['name', 'file', 'kind', 'symbols', 'loaded', 'init', 'exit'], ['params']);
   const kinds: readonly ImageKind[] = ['vmlinux', 'module', 'livepatch', 'code'];
   const name = node.need('name');
   if (name.name().includes(':')) throw name.error('EINVAL', 'an image name holds no colon');
   // symbol names come from files: no prototype, so that `constructor` is a name like any other
   const symbols: Record<string, bigint | string> = Object.create(null);
   for (const [symbol, value] of node.get('symbols')?.entries() ?? []) symbols[symbol] = readSymbol(value);
+  const kind = node.get('kind')?.oneOf(kinds) ?? (index === 0 ? 'vmlinux' : 'code');
+  for (const key of ['loaded', 'init', 'exit']) {
+    if (kind !== 'module' && node.get(key) !== undefined) {
+      throw node.need(key).error('EINVAL', `'${key}' goes with "kind": "module" only`);
+    }
+  }
   return {
     name: name.name(),
     file: node.need('file').name(),
-    kind: node.get('kind')?.oneOf(kinds) ?? (index === 0 ? 'vmlinux' : 'code'),
+    kind,
     symbols,
+    loaded: node.get('loaded')?.boolean() ?? true,
+    init: readRoutine(node.get('init')),
+    exit: readRoutine(node.get('exit')),
     at: node,
   };
 }
@@ -110,20 +121,22 @@ function readSymbol(node: JsonNode): bigint | string {
 }
 
 function readPatch(node: JsonNode): PatchSpec {
-  node.keys(['name', 'image', 'replace', 'objects'], ['states']);
+  node.keys(['name', 'image', 'replace', 'objects', 'states']);
   const image = node.get('image')?.name();
   return {
     name: node.need('name').name(),
     ...(image === undefined ? {} : { image }),
     replace: node.get('replace')?.boolean() ?? false,
+    states: (node.get('states')?.array() ?? []).map(readState),
     objects: node
       .need('objects')
       .array()
       .map((object) => {
-        object.keys(['name', 'funcs'], ['callbacks']);
+        object.keys(['name', 'funcs', 'callbacks']);
         const name = object.need('name');
         return {
           name: name.value === null ? null : name.name(),
+          callbacks: readCallbacks(object.get('callbacks')),
           funcs: object
             .need('funcs')
             .array()
@@ -138,6 +151,11 @@ function readPatch(node: JsonNode): PatchSpec {
         };
       }),
   };
+}
+
+function readState(node: JsonNode): StateSpec {
+  node.keys(['id', 'version']);
+  return { id: node.need('id').count(1, 0x7fffffff), version: node.need('version').count(0, 0xffffffff) };
 }
 
 function unique(named: readonly { name: string; at: JsonNode }[]): void {

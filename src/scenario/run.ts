@@ -4,7 +4,7 @@ import type { EngineName } from '../engine/engine.ts';
 import { EngineError, type ErrnoName, ScenarioError, TrampolineError } from '../errors.ts';
 import type { TrampolineKind } from '../ftrace/trampoline.ts';
 import { Machine, type MachineOptions } from '../machine.ts';
-import type { Guest, Outcome, Scenario, Step } from './scenario.ts';
+import type { Guest, Outcome, Scenario, ScenarioImage, Step } from './scenario.ts';
 
 /** Reads a file; `from` is the scenario file that names it. Rejects where it cannot. */
 export type FileReader = (path: string, from: string | undefined) => Promise<Uint8Array>;
@@ -53,10 +53,10 @@ export class ScenarioRun {
   readonly #guest: Guest;
   readonly #results: StepResult[] = [];
 
-  private constructor(scenario: Scenario, machine: Machine) {
+  private constructor(scenario: Scenario, machine: Machine, load: (image: string) => void) {
     this.#scenario = scenario;
     this.machine = machine;
-    this.#guest = { machine, patches: scenario.patches };
+    this.#guest = { machine, patches: scenario.patches, load };
   }
 
   /**
@@ -84,10 +84,17 @@ export class ScenarioRun {
       ...(trampoline === undefined ? {} : { trampoline }),
     });
     try {
-      scenario.images.forEach(({ name, kind, symbols }, i) => {
-        machine.load(files[i] ?? new Uint8Array(), { name, kind, symbols });
-      });
-      return new ScenarioRun(scenario, machine);
+      const load = (image: string): void => {
+        const i = scenario.images.findIndex((one) => one.name === image);
+        const { init, exit, ...options } = scenario.images[i] as ScenarioImage;
+        machine.load(files[i] ?? new Uint8Array(), {
+          ...options,
+          ...(init === undefined ? {} : { init }),
+          ...(exit === undefined ? {} : { exit }),
+        });
+      };
+      for (const image of scenario.images) if (image.loaded) load(image.name);
+      return new ScenarioRun(scenario, machine, load);
     } catch (error) {
       machine.dispose();
       throw error;

@@ -1,8 +1,9 @@
 // What a scenario is once it has been read: typed, checked, names resolved within the file.
 import type { ErrnoName } from '../errors.ts';
 import type { KernelVersion } from '../ftrace/trampoline.ts';
+import type { Policy, TransitionMode } from '../livepatch/livepatch.ts';
 import type { PatchSpec } from '../livepatch/patch.ts';
-import type { ImageKind } from '../machine/images.ts';
+import type { ImageKind, ModuleRoutine } from '../machine/images.ts';
 import type { Machine } from '../machine.ts';
 import type { JsonNode } from './json.ts';
 
@@ -17,6 +18,10 @@ export interface ScenarioImage {
   readonly kind: ImageKind;
   /** What undefined symbols mean. Has no prototype: symbol names come from files. */
   readonly symbols: Readonly<Record<string, bigint | string>>;
+  /** False for a module that a step loads. */
+  readonly loaded: boolean;
+  readonly init: ModuleRoutine | undefined;
+  readonly exit: ModuleRoutine | undefined;
   /** Where it stands in the file. */
   readonly at: JsonNode;
 }
@@ -26,12 +31,16 @@ export interface ScenarioMachine {
   readonly kernel?: KernelVersion;
   readonly budget?: number;
   readonly tasks?: readonly string[];
+  readonly transition?: TransitionMode;
+  readonly policy?: Policy;
 }
 
 /** What a step works on. */
 export interface Guest {
   readonly machine: Machine;
   readonly patches: ReadonlyMap<string, PatchSpec>;
+  /** Loads an image of the file, as `Machine.load`. */
+  load(image: string): void;
 }
 
 /** What a step did. */

@@ -5,7 +5,10 @@ import type { Guest, Outcome } from './scenario.ts';
 /** What the reader knows of the file when it reads a step. */
 export interface FileNames {
   readonly patches: ReadonlySet<string>;
-  readonly tasks: ReadonlySet<string>;
+  /** Grows as steps add tasks. */
+  readonly tasks: Set<string>;
+  /** Images of kind module. */
+  readonly modules: ReadonlySet<string>;
 }
 
 /** A verb: which keys its steps have, and how a step becomes an action. */

@@ -4,35 +4,26 @@ import type { JsonNode } from './json.ts';
 import type { Step } from './scenario.ts';
 import type { FileNames, Verb } from './verb.ts';
 import { call } from './verbs/call.ts';
-import { disable, enable } from './verbs/patch.ts';
+import { log, say } from './verbs/log.ts';
+import { load, unload } from './verbs/module.ts';
+import { disable, enable, force, patches, register, reverse, unregister } from './verbs/patch.ts';
+import { set } from './verbs/set.ts';
 import { site } from './verbs/site.ts';
 import { stack } from './verbs/stack.ts';
+import { state } from './verbs/state.ts';
+import { sysctl, sysfs } from './verbs/sysfs.ts';
+import { task } from './verbs/task.ts';
+import { switchTask, tick, transition } from './verbs/transition.ts';
 
-const VERBS: ReadonlyMap<string, Verb> = new Map(Object.entries({ call, enable, disable, site, stack }));
+const VERBS: ReadonlyMap<string, Verb> = new Map(
+  Object.entries({
+    ...{ call, enable, disable, reverse, force, load, unload, site, stack, patches, task, transition, tick },
+    ...{ register, unregister, switch: switchTask, sysfs, sysctl, set, state, say, log },
+  }),
+);
 
 /** Verbs of the format that are not supported yet. */
-const LATER_VERBS = [
-  'reverse',
-  'force',
-  'load',
-  'unload',
-  'register',
-  'unregister',
-  'patches',
-  'task',
-  'switch',
-  'transition',
-  'tick',
-  'sysfs',
-  'sysctl',
-  'set',
-  'state',
-  'shadow',
-  'ftrace',
-  'inject',
-  'say',
-  'log',
-];
+const LATER_VERBS = ['shadow', 'ftrace', 'inject'];
 
 /**
  * Reads one step.

@@ -132,12 +132,6 @@ describe('what is refused leaves bytes, stacks and patches as they were', () => 
     machine.livepatch.enable(checksum('fix_b'));
     refused('EEXIST', checksum('fix_b'), /enabled already/);
   });
-  test('atomic replace is ENOTSUPP until it is modelled', () => {
-    refused('ENOTSUPP', { ...checksum('fix_a'), replace: true }, /replace/);
-  });
-  test('an object that is not loaded is ENOTSUPP until late loading is modelled', () => {
-    refused('ENOTSUPP', { name: 'fix_a', objects: [{ name: 'ext4', funcs: [good] }] }, /'ext4' is not loaded/);
-  });
   test('a patch without an image is EINVAL', () => {
     refused('EINVAL', { ...checksum('fix_a'), image: 'absent' }, /no image 'absent'/);
   });

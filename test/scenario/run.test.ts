@@ -96,12 +96,6 @@ describe('errors of the machine', () => {
     const results = await run([{ call: 'fibonacci', args: [40], fails: 'ETIMEDOUT' }], { machine: { budget: 2000 } });
     expect(verdicts(results)).toEqual(['holds']);
   });
-
-  test('atomic replace is refused, not ignored', async () => {
-    const spec = JSON.parse(scenario([])).patches[0];
-    const results = await run([{ enable: 'fix_a', fails: 'ENOTSUPP' }], { patches: [{ ...spec, replace: true }] });
-    expect(verdicts(results)).toEqual(['holds']);
-  });
 });
 
 describe('what the scenario names and no image defines', () => {

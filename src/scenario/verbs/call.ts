@@ -1,5 +1,6 @@
 // The step `call`: runs a guest function and compares what the CPU says with what the step expects.
 import { hex, hexBytes, wrap } from '../../address.ts';
+import type { PatchState } from '../../core/core.ts';
 import type { Argument } from '../../machine/arguments.ts';
 import type { CallResult, Machine } from '../../machine.ts';
 import type { JsonNode } from '../json.ts';
@@ -35,7 +36,7 @@ export const call: Verb = {
     const args = (step.get('args')?.array() ?? []).map(readArgument);
     const task = step.get('task');
     if (task !== undefined && !names.tasks.has(task.name())) {
-      throw task.error('ENOENT', `no task '${task.name()}' in $.machine.tasks`);
+      throw task.error('ENOENT', `no task '${task.name()}' in $.machine.tasks, nor added before`);
     }
     const width = Number(step.get('width')?.integer() ?? 64n);
     if (![8, 16, 32, 64].includes(width))
@@ -58,6 +59,8 @@ export const call: Verb = {
       const values = args.map((one) => ('symbol' in one ? addressOf(machine, one.symbol) : one.value));
       const expectedRuns = runs && { ...runs, func: needFunction(machine, runs.name, runs.node) };
       const expectedVisits = visits?.map(({ node, name }) => ({ name, func: needFunction(machine, name, node) }));
+      const caller = task === undefined ? machine.tasks.first : machine.tasks.get(task.name());
+      const state = caller === undefined ? 'idle' : machine.core.patchState(caller.handle);
       const result = machine.call(callee === undefined ? target : fullName(callee), values, {
         ...(task === undefined ? {} : { task: task.name() }),
       });
@@ -66,7 +69,7 @@ export const call: Verb = {
       if (expectedRuns !== undefined && !holdsAddress(expectedRuns.func, result.runs.address)) {
         broken.push(`expected ${expectedRuns.name} to run, got ${got}`);
       } else {
-        broken.push(...judgeDispatch(machine, callee, result));
+        broken.push(...judgeDispatch(machine, callee, state, result));
       }
       broken.push(...judgeArrival(result));
       if (expectedVisits !== undefined) broken.push(...judgeVisits(machine, expectedVisits, result));
@@ -88,16 +91,24 @@ export const call: Verb = {
   },
 };
 
-/** The arrival is the top of the func stack, or the original where it is empty (I2). */
-function judgeDispatch(machine: Machine, callee: NamedFunction | undefined, { runs }: CallResult): string[] {
+/** The arrival is what the func stack holds for a task of this state (I2, L38–L42). */
+function judgeDispatch(
+  machine: Machine,
+  callee: NamedFunction | undefined,
+  state: PatchState,
+  { runs }: CallResult,
+): string[] {
   if (callee?.info.site === undefined) return [];
-  const top = machine.livepatch.stack(callee.info.site.address)[0];
-  const wanted = firstInstruction(machine, top?.address ?? callee.info.address);
+  const [top, below] = machine.livepatch.stack(callee.info.site.address);
+  const chosen = top?.transition === true && state === 'unpatched' ? below : top;
+  const entry = chosen?.nop === true ? undefined : chosen;
+  const wanted = firstInstruction(machine, entry?.address ?? callee.info.address);
   if (wanted === runs.address) return [];
+  const place = entry === top ? 'the top of the func stack' : 'below the top of the func stack';
   const name =
-    top === undefined
+    entry === undefined
       ? `the original ${fullName(callee)}`
-      : `${top.newFunc} of '${top.patch}', the top of the func stack,`;
+      : `${entry.newFunc} of '${entry.patch}', ${place} for a task that is ${state},`;
   return [`expected ${name} to run, got ${describePlace(machine, runs.address)}`];
 }
 

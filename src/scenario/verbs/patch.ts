@@ -1,25 +1,73 @@
-// The steps `enable` and `disable`: insmod + klp_enable_patch, and writing 0 to `enabled`.
+// The steps that act on one patch, `enable`, `disable`, `reverse` and `force`, and `patches`, which lists them.
 import type { JsonNode } from '../json.ts';
 import type { Guest, Outcome } from '../scenario.ts';
 import type { FileNames, Verb } from '../verb.ts';
 
-/** `{"enable":"A"}`. */
+/** `{"enable":"A"}`: insmod + klp_enable_patch. */
 export const enable: Verb = patchVerb('enable', ({ machine, patches }, name) => {
   const spec = patches.get(name);
   if (spec !== undefined) machine.livepatch.enable(spec);
 });
 
-/** `{"disable":"A"}`. */
+/** `{"register":"A"}` and `{"unregister":"A"}`: the policy `strict-stack` only (L52). */
+export const register: Verb = patchVerb('register', ({ machine, patches }, name) => {
+  const spec = patches.get(name);
+  if (spec !== undefined) machine.livepatch.register(spec);
+});
+export const unregister: Verb = patchVerb('unregister', ({ machine }, name) => machine.livepatch.unregister(name));
+
+/** `{"disable":"A"}`: writes 0 to `enabled`; in its own transition the patch turns round. */
 export const disable: Verb = patchVerb('disable', ({ machine }, name) => machine.livepatch.disable(name));
+
+/** `{"reverse":"A"}`: writes the other value to `enabled` of a patch in transition (L50). */
+export const reverse: Verb = patchVerb('reverse', ({ machine }, name) => machine.livepatch.reverse(name));
+
+/** `{"force":"A"}`: writes 1 to `force` (L74). */
+export const force: Verb = patchVerb('force', ({ machine }, name) => machine.livepatch.force(name));
+
+/** `{"patches":[{"name":"A","enabled":true,"forced":false}]}`: the patches there are, in the order of enabling. */
+export const patches: Verb = {
+  keys: [],
+  expects: ['patches'],
+  read(step, names) {
+    const wanted = step
+      .need('patches')
+      .array()
+      .map((node) => {
+        node.keys(['name', 'enabled', 'forced']);
+        const name = patchName(node.need('name'), names);
+        return { name, enabled: node.get('enabled')?.boolean(), forced: node.get('forced')?.boolean() };
+      });
+    return ({ machine }) => {
+      const got = machine.livepatch.patches;
+      const title = (list: readonly { name: string }[]): string => list.map(({ name }) => name).join(', ') || 'none';
+      if (title(got) !== title(wanted)) return { broken: [`expected patches ${title(wanted)}, got ${title(got)}`] };
+      const broken = got.flatMap((patch, i) =>
+        (['enabled', 'forced'] as const).flatMap((key) => {
+          const expected = wanted[i]?.[key];
+          return expected === undefined || expected === patch[key]
+            ? []
+            : [`expected ${key} of '${patch.name}' to be ${expected}, got ${patch[key]}`];
+        }),
+      );
+      return { seen: title(got), broken };
+    };
+  },
+};
+
+/** The name of a patch of the file. @throws {ScenarioError} ENOENT there is no such patch */
+export function patchName(node: JsonNode, names: FileNames): string {
+  const name = node.name();
+  if (!names.patches.has(name)) throw node.error('ENOENT', `no patch '${name}' in $.patches`);
+  return name;
+}
 
 function patchVerb(word: string, act: (guest: Guest, patch: string) => void): Verb {
   return {
     keys: [],
     expects: [],
     read(step: JsonNode, names: FileNames) {
-      const node = step.need(word);
-      const name = node.name();
-      if (!names.patches.has(name)) throw node.error('ENOENT', `no patch '${name}' in $.patches`);
+      const name = patchName(step.need(word), names);
       return (guest): Outcome => {
         act(guest, name);
         return { broken: [] };

@@ -2,7 +2,7 @@
 import { describeStack, needFunction } from '../names.ts';
 import type { Verb } from '../verb.ts';
 
-/** `{"stack":"f","object":null,"is":["B","A"]}`. */
+/** `{"stack":"f","object":null,"is":["B","nop:C","A"]}`. */
 export const stack: Verb = {
   keys: ['object', 'is'],
   expects: ['is'],
@@ -15,10 +15,10 @@ export const stack: Verb = {
       .need('is')
       .array()
       .map((node) => {
-        const patch = node.name();
-        if (patch.startsWith('nop:')) throw node.error('ENOTSUPP', `'${patch}': nop entries are not supported yet`);
+        const entry = node.name();
+        const patch = entry.startsWith('nop:') ? entry.slice(4) : entry;
         if (!names.patches.has(patch)) throw node.error('ENOENT', `no patch '${patch}' in $.patches`);
-        return patch;
+        return entry;
       });
     return ({ machine }) => {
       const scope = object ?? machine.images.all.find((image) => machine.images.kindOf(image) === 'vmlinux')?.name;
@@ -28,7 +28,7 @@ export const stack: Verb = {
         subject,
       );
       if (info.site === undefined) throw subject.error('ENODEV', `'${name}' has no func stack: ${info.reason}`);
-      const found = machine.livepatch.stack(info.site.address).map((entry) => entry.patch);
+      const found = machine.livepatch.stack(info.site.address).map(({ patch, nop }) => (nop ? `nop:${patch}` : patch));
       const seen = describeStack(machine, info.site.address);
       const holds = found.length === wanted.length && found.every((patch, i) => patch === wanted[i]);
       const expected = wanted.length === 0 ? 'empty' : wanted.join(' > ');

@@ -1,0 +1,142 @@
+// Pushing funcs on their stacks and taking them off; the ops of a function live as long as its stack (klp/patch.c).
+import { hex } from '../address.ts';
+import type { Core } from '../core/core.ts';
+import { PatchError, SiteError, TrampolineError } from '../errors.ts';
+import type { Ftrace, Ops } from '../ftrace/ftrace.ts';
+import type { TrampolineKind } from '../ftrace/trampoline.ts';
+import type { Log } from './log.ts';
+import type { Func, PatchObject } from './patch.ts';
+
+/** What attaching takes. */
+export interface AttachParts {
+  core: Core;
+  ftrace: Ftrace;
+  log: Log;
+  /** The kind of trampoline: args since 5.11 (L27). */
+  kind: TrampolineKind;
+}
+
+/** The func stacks as livepatch uses them. */
+export class FuncAttacher {
+  readonly #parts: AttachParts;
+  /** The one ops of each original function that has a stack (L26), by site. */
+  readonly #ops = new Map<bigint, Ops>();
+  /** Owner number in the core → func. */
+  readonly #owners = new Map<number, Func>();
+  #nextOwner = 1;
+
+  constructor(parts: AttachParts) {
+    this.#parts = parts;
+  }
+
+  /** The funcs on the stack of a site, newest first. */
+  stack(site: bigint): Func[] {
+    return this.#parts.core.stack(site).flatMap(({ owner }) => {
+      const func = this.#owners.get(owner);
+      return func === undefined ? [] : [func];
+    });
+  }
+
+  /** The func just below `func` on its stack, or undefined. */
+  below(func: Func): Func | undefined {
+    if (func.old?.site === undefined) return undefined;
+    const stack = this.stack(func.old.site);
+    return stack[stack.indexOf(func) + 1];
+  }
+
+  /**
+   * klp_patch_object: all funcs of the object, or none (L28–L33).
+   *
+   * @throws {PatchError} EINVAL an original has no site (L29) · ENOMEM a pool is full · what registering gave (L31)
+   * @throws {SiteError} EFAULT, EINVAL a site was changed from outside (F11)
+   */
+  patchObject(object: PatchObject): void {
+    // every record is compared before the first one is written (F13)
+    this.verify(object);
+    try {
+      for (const func of object.funcs) this.#patchFunc(func);
+    } catch (error) {
+      this.unpatchObject(object);
+      throw error;
+    }
+    object.patched = true;
+  }
+
+  /**
+   * klp_unpatch_object.
+   * @param nopsOnly only the funcs that stand for an original (klp_unpatch_objects_dynamic)
+   */
+  unpatchObject(object: PatchObject, nopsOnly = false): void {
+    for (const func of object.funcs) {
+      if (func.handle !== undefined && (func.nop || !nopsOnly)) this.#unpatchFunc(func, func.handle);
+    }
+    if (object.dynamic || !nopsOnly) object.patched = false;
+  }
+
+  /**
+   * Checks that the sites of an object hold what ftrace last wrote.
+   * @throws {SiteError} EFAULT, EINVAL (F11)
+   */
+  verify(object: PatchObject): void {
+    const sites = new Set<bigint>();
+    for (const { old } of object.funcs) if (old?.site !== undefined) sites.add(old.site);
+    this.#parts.ftrace.verify(sites);
+  }
+
+  /** Sets klp_func.transition, in the core as well where the func is on a stack. */
+  setTransition(func: Func, on: boolean): void {
+    func.transition = on;
+    if (func.handle !== undefined) this.#parts.core.setTransition(func.handle, on);
+  }
+
+  /** klp_patch_func: push at the head; the first func of a function also registers the ops (L29, L30). */
+  #patchFunc(func: Func): void {
+    const { core, ftrace, kind, log } = this.#parts;
+    const site = func.old?.site;
+    if (site === undefined) {
+      const about = { operation: 'enable', patch: func.patch, func: func.oldName };
+      throw log.refuse('EINVAL', { kind: 'noLocation', func: func.oldName }, about);
+    }
+    const owner = this.#nextOwner++;
+    // the stack is non-empty before the site can fire (L29)
+    const handle = core.pushFunc(site, func.newFunc, owner, { transition: func.transition, nop: func.nop });
+    this.#owners.set(owner, func);
+    if (!this.#ops.has(site)) {
+      const ops: Ops = { name: func.oldName, site, kind };
+      try {
+        ftrace.register(ops);
+      } catch (error) {
+        core.removeFunc(handle);
+        this.#owners.delete(owner);
+        throw this.#registerError(func, site, error);
+      }
+      this.#ops.set(site, ops);
+    }
+    func.handle = handle;
+  }
+
+  /** klp_unpatch_func: the last func of a function unregisters the ops first (L32). */
+  #unpatchFunc(func: Func, handle: number): void {
+    const { core, ftrace } = this.#parts;
+    const { owner, site } = core.func(handle);
+    const ops = this.#ops.get(site);
+    if (core.stack(site).length === 1 && ops !== undefined) {
+      ftrace.unregister(ops);
+      this.#ops.delete(site);
+    }
+    core.removeFunc(handle);
+    this.#owners.delete(owner);
+    func.handle = undefined;
+  }
+
+  #registerError(func: Func, site: bigint, cause: unknown): unknown {
+    if (!(cause instanceof TrampolineError)) return cause;
+    this.#parts.log.emit({ kind: 'registerFailed', func: func.oldName, error: cause.errno });
+    if (cause instanceof SiteError && cause.code === 'ERANGE') return cause;
+    return new PatchError(
+      cause.code,
+      `failed to register ftrace handler for function '${func.oldName}' at ${hex(site)}`,
+      { operation: 'enable', patch: func.patch, func: func.oldName, cause },
+    );
+  }
+}

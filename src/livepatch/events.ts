@@ -1,0 +1,132 @@
+// What the machine reports, as typed events; the text of each is the kernel's own log line. The texts exist only here.
+
+/** Levels of printk; `debug` lines are on, as the kernel's selftests switch them on. */
+export type LogLevel = 'debug' | 'notice' | 'warning' | 'error';
+
+/** The events and what each one carries. `error` fields are negative errno numbers, as the kernel prints them. */
+export interface EventFields {
+  enabling: { patch: string };
+  initializing: { patch: string; target: 'patched' | 'unpatched' };
+  starting: { patch: string; target: 'patched' | 'unpatched' };
+  completing: { patch: string; target: 'patched' | 'unpatched' };
+  complete: { patch: string; target: 'patched' | 'unpatched' };
+  canceling: { patch: string };
+  reversing: { patch: string; to: 'patched' | 'unpatched' };
+  signaling: object;
+  forcing: object;
+  running: { task: string; pid: number };
+  unreliableStack: { task: string; pid: number };
+  sleeping: { task: string; pid: number; func: string };
+  enableFailed: { patch: string };
+  prePatchFailed: { object: string };
+  patchObjectFailed: { object: string };
+  applying: { patch: string; module: string };
+  moduleInitFailed: { patch: string; module: string; error: number };
+  moduleApplyFailed: { patch: string; module: string; error: number };
+  moduleRefused: { patch: string; module: string };
+  reverting: { patch: string; module: string };
+  invalidModuleName: object;
+  incompatible: { patch: string };
+  symbolNotFound: { symbol: string };
+  symbolAmbiguous: { symbol: string; object: string };
+  symbolPosition: { symbol: string; object: string; sympos: number };
+  sizeUnknown: { func: string };
+  newSizeUnknown: { func: string };
+  noLocation: { func: string };
+  registerFailed: { func: string; error: number };
+}
+
+/** A kind of event. */
+export type EventKind = keyof EventFields;
+
+/** One event. */
+export type LivepatchEvent = { [K in EventKind]: { readonly kind: K } & Readonly<EventFields[K]> }[EventKind];
+
+/** Every line of kernel/livepatch that the machine prints, by the rule that says when. */
+const LINES: { readonly [K in EventKind]: readonly [LogLevel, (event: EventFields[K]) => string] } = {
+  enabling: ['notice', ({ patch }) => `enabling patch '${patch}'`], // L45
+  initializing: ['debug', ({ patch, target }) => `'${patch}': initializing ${doing(target)} transition`], // L45, L47
+  starting: ['notice', ({ patch, target }) => `'${patch}': starting ${doing(target)} transition`], // L45, L47
+  completing: ['debug', ({ patch, target }) => `'${patch}': completing ${doing(target)} transition`], // L48
+  complete: ['notice', ({ patch, target }) => `'${patch}': ${doing(target)} complete`], // L48
+  canceling: ['debug', ({ patch }) => `'${patch}': canceling patching transition, going to unpatch`], // L46
+  reversing: [
+    'debug', // L50
+    ({ patch, to }) => `'${patch}': reversing transition from ${doing(other(to))} to ${doing(to)}`,
+  ],
+  signaling: ['notice', () => 'signaling remaining tasks'], // L72
+  forcing: ['warning', () => 'forcing remaining tasks to the patched state'], // L74
+  running: ['debug', ({ task, pid }) => `klp_try_switch_task: ${task}:${pid} is running`], // L69
+  unreliableStack: ['debug', ({ task, pid }) => `klp_try_switch_task: ${task}:${pid} has an unreliable stack`], // L69
+  sleeping: [
+    'debug', // L69
+    ({ task, pid, func }) => `klp_try_switch_task: ${task}:${pid} is sleeping on function ${func}`,
+  ],
+  enableFailed: ['warning', ({ patch }) => `failed to enable patch '${patch}'`], // L46
+  prePatchFailed: ['warning', ({ object }) => `pre-patch callback failed for object '${object}'`], // L46, L77
+  patchObjectFailed: ['warning', ({ object }) => `failed to patch object '${object}'`], // L33
+  applying: ['notice', ({ patch, module }) => `applying patch '${patch}' to loading module '${module}'`], // L64
+  moduleInitFailed: [
+    'warning', // L65
+    ({ patch, module, error }) => `failed to initialize patch '${patch}' for module '${module}' (${error})`,
+  ],
+  moduleApplyFailed: [
+    'warning', // L65
+    ({ patch, module, error }) => `failed to apply patch '${patch}' to module '${module}' (${error})`,
+  ],
+  moduleRefused: [
+    'warning', // L65
+    ({ patch, module }) => `patch '${patch}' failed for module '${module}', refusing to load module '${module}'`,
+  ],
+  reverting: ['notice', ({ patch, module }) => `reverting patch '${patch}' on unloading module '${module}'`], // L66
+  invalidModuleName: ['error', () => 'vmlinux.ko: invalid module name'], // L63
+  incompatible: [
+    'error', // L13
+    ({ patch }) => `Livepatch patch (${patch}) is not compatible with the already installed livepatches.`,
+  ],
+  symbolNotFound: ['error', ({ symbol }) => `symbol '${symbol}' not found in symbol table`], // L22
+  symbolAmbiguous: [
+    'error', // L22
+    ({ symbol, object }) => `unresolvable ambiguity for symbol '${symbol}' in object '${object}'`,
+  ],
+  symbolPosition: [
+    'error', // L23
+    ({ symbol, object, sympos }) => `symbol position ${sympos} for symbol '${symbol}' in object '${object}' not found`,
+  ],
+  sizeUnknown: ['error', ({ func }) => `kallsyms size lookup failed for '${func}'`], // L18
+  newSizeUnknown: ['error', ({ func }) => `kallsyms size lookup failed for '${func}' replacement`], // L18
+  noLocation: ['error', ({ func }) => `failed to find location for function '${func}'`], // L29
+  registerFailed: [
+    'error', // L31
+    ({ func, error }) => `failed to register ftrace handler for function '${func}' (${error})`,
+  ],
+};
+
+/** Lines of klp_try_switch_task: the selftests leave these off, and so does a log unless it is asked for them. */
+const SWITCH_KINDS: ReadonlySet<EventKind> = new Set(['running', 'unreliableStack', 'sleeping']);
+
+/** The text of an event without the log's prefix. */
+export function eventText(event: LivepatchEvent): string {
+  // the table has, for each kind, a function of that kind's fields
+  const text = LINES[event.kind][1] as (event: LivepatchEvent) => string;
+  return text(event);
+}
+
+/** The level an event is logged at. */
+export function eventLevel(event: LivepatchEvent): LogLevel {
+  return LINES[event.kind][0];
+}
+
+/** True for the events of single attempts to switch a task (L69). */
+export function isSwitchAttempt(event: LivepatchEvent): boolean {
+  return SWITCH_KINDS.has(event.kind);
+}
+
+/** The other end of a transition. */
+export function other(target: 'patched' | 'unpatched'): 'patched' | 'unpatched' {
+  return target === 'patched' ? 'unpatched' : 'patched';
+}
+
+function doing(target: 'patched' | 'unpatched'): string {
+  return target === 'patched' ? 'patching' : 'unpatching';
+}

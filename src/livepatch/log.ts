@@ -1,0 +1,48 @@
+// The kernel log of one machine: lines in order, events with their text.
+import type { ErrnoName } from '../errors.ts';
+import { PatchError } from '../errors.ts';
+import { eventText, isSwitchAttempt, type LivepatchEvent } from './events.ts';
+
+/** What pr_fmt of kernel/livepatch puts before each line. */
+const PREFIX = 'livepatch: ';
+
+/** Lines that are kept; older ones are dropped, as a kernel's ring buffer does. */
+const KEPT = 1 << 16;
+
+/** Told of each event as it happens. */
+export type EventHook = (event: LivepatchEvent) => void;
+
+/** The log. */
+export class Log {
+  readonly #onEvent: EventHook | undefined;
+  #lines: string[] = [];
+
+  constructor(onEvent?: EventHook) {
+    this.#onEvent = onEvent;
+  }
+
+  /** Logs an event. Attempts to switch a task are told to the hook and make no line, as in the selftests. */
+  emit(event: LivepatchEvent): void {
+    this.#onEvent?.(event);
+    if (!isSwitchAttempt(event)) this.say(PREFIX + eventText(event));
+  }
+
+  /** Writes a line of someone else's: a module's, or a script's. */
+  say(line: string): void {
+    this.#lines.push(line);
+    if (this.#lines.length > 2 * KEPT) this.#lines = this.#lines.slice(-KEPT);
+  }
+
+  /** The lines since the last call. */
+  take(): string[] {
+    const lines = this.#lines;
+    this.#lines = [];
+    return lines;
+  }
+
+  /** Logs an event and makes the error that says the same. */
+  refuse(code: ErrnoName, event: LivepatchEvent, options: { operation: string; patch?: string; func?: string }) {
+    this.emit(event);
+    return new PatchError(code, eventText(event), options);
+  }
+}

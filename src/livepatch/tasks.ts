@@ -1,0 +1,80 @@
+// The tasks of a machine by name: who may call, and who must switch in a transition (L8, L71).
+import type { Core, TaskHandle } from '../core/core.ts';
+import { PatchError } from '../errors.ts';
+
+/** A task. */
+export interface Task {
+  readonly name: string;
+  readonly handle: TaskHandle;
+  /** A number for the log; the first task is 1. */
+  readonly pid: number;
+  /** Runs on another CPU now, so its stack cannot be read (L69). */
+  onCpu: boolean;
+}
+
+/** All tasks of one machine, in the order of their making. */
+export class TaskList {
+  readonly #core: Core;
+  readonly #tasks = new Map<string, Task>();
+  #nextPid = 1;
+
+  /** @param names `['init']` where there are none */
+  constructor(core: Core, names: readonly string[] = []) {
+    this.#core = core;
+    for (const name of names.length === 0 ? ['init'] : names) this.#make(name);
+  }
+
+  get all(): readonly Task[] {
+    return [...this.#tasks.values()];
+  }
+
+  /** The task that calls unless a call names another: the oldest. */
+  get first(): Task {
+    const [first] = this.#tasks.values();
+    if (first === undefined) throw new PatchError('ENOENT', 'there are no tasks', { operation: 'task' });
+    return first;
+  }
+
+  get(name: string): Task | undefined {
+    return this.#tasks.get(name);
+  }
+
+  /** @throws {PatchError} ENOENT no such task */
+  need(name: string): Task {
+    const task = this.#tasks.get(name);
+    if (task === undefined) throw new PatchError('ENOENT', `no task is named '${name}'`, { operation: 'task' });
+    return task;
+  }
+
+  /**
+   * Adds a task; it starts in its parent's patch state (L71).
+   *
+   * @param parent the first task by default
+   * @throws {PatchError} EEXIST the name is taken · ENOENT no such parent · ENOMEM the pool is full
+   */
+  add(name: string, parent?: string): Task {
+    if (this.#tasks.has(name)) {
+      throw new PatchError('EEXIST', `a task is named '${name}' already`, { operation: 'task' });
+    }
+    const from = parent === undefined ? this.first : this.need(parent);
+    const task = this.#make(name);
+    this.#core.setPatchState(task.handle, this.#core.patchState(from.handle));
+    return task;
+  }
+
+  /** Ends a task. @throws {PatchError} ENOENT no such task · EBUSY it is the last one */
+  exit(name: string): void {
+    const task = this.need(name);
+    if (this.#tasks.size === 1) {
+      throw new PatchError('EBUSY', `'${name}' is the last task`, { operation: 'task' });
+    }
+    this.#core.removeTask(task.handle);
+    this.#tasks.delete(name);
+  }
+
+  #make(name: string): Task {
+    const task: Task = { name, handle: this.#core.addTask(), pid: this.#nextPid++, onCpu: false };
+    this.#tasks.set(name, task);
+    return task;
+  }
+}

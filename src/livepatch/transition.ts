@@ -1,0 +1,171 @@
+// One transition: tasks switch on their own until all have reached the target; reverse, force, completion (klp/transition.c).
+import type { Core } from '../core/core.ts';
+import type { FuncAttacher } from './attach.ts';
+import type { CallbackRunner } from './callbacks.ts';
+import { other } from './events.ts';
+import type { Log } from './log.ts';
+import { funcsOf, type Patch } from './patch.ts';
+import { checkStack, type ReadStack } from './stack-check.ts';
+import type { Task, TaskList } from './tasks.ts';
+
+/** Where a transition goes. */
+export type Target = 'patched' | 'unpatched';
+
+/** Why a task has not switched (L69): it runs, its stack cannot be read, or it is inside a function. */
+export type SwitchAnswer = 'ok' | 'EBUSY' | 'EINVAL' | 'EADDRINUSE';
+
+/** One attempt to switch one task. */
+export interface SwitchAttempt {
+  readonly task: string;
+  readonly answer: SwitchAnswer;
+  /** With EADDRINUSE, the original's name of the func whose code is on the stack. */
+  readonly on?: string;
+}
+
+/** Every so many retries the tasks that are left get a signal (L72). */
+const SIGNALS_TIMEOUT = 15;
+
+/** What a transition works with. */
+export interface TransitionParts {
+  core: Core;
+  tasks: TaskList;
+  log: Log;
+  attacher: FuncAttacher;
+  callbacks: CallbackRunner;
+  /** The patches before this one on the list (klp_patches). */
+  earlier(patch: Patch): readonly Patch[];
+  readStack: ReadStack;
+}
+
+/** A transition that runs; one at a time in a machine. Made by klp_init_transition (L45, L47). */
+export class Transition {
+  readonly patch: Patch;
+  readonly #parts: TransitionParts;
+  #target: Target;
+  #tries = 0;
+
+  constructor(patch: Patch, target: Target, parts: TransitionParts) {
+    this.patch = patch;
+    this.#parts = parts;
+    this.#target = target;
+    parts.log.emit({ kind: 'initializing', patch: patch.name, target });
+    parts.core.setPatchStateAll(other(target));
+    for (const func of funcsOf(patch)) parts.attacher.setTransition(func, true);
+  }
+
+  get target(): Target {
+    return this.#target;
+  }
+
+  /** klp_start_transition. */
+  start(): void {
+    this.#tries = 0;
+    this.#parts.log.emit({ kind: 'starting', patch: this.patch.name, target: this.#target });
+  }
+
+  /** What keeps a task from switching, `ok` where nothing does (L69). Changes nothing. */
+  check(task: Task): SwitchAttempt {
+    const { name } = task;
+    if (this.#parts.core.patchState(task.handle) === this.#target) return { task: name, answer: 'ok' };
+    if (task.onCpu) return { task: name, answer: 'EBUSY' };
+    const found = checkStack(this.patch, this.#target, task, this.#parts);
+    if (found === 'unreliable') return { task: name, answer: 'EINVAL' };
+    return found === undefined ? { task: name, answer: 'ok' } : { task: name, answer: 'EADDRINUSE', on: found.oldName };
+  }
+
+  /** Tries to switch one task (klp_try_switch_task, L69). */
+  trySwitch(task: Task): SwitchAttempt {
+    const { core, log } = this.#parts;
+    const { name, pid } = task;
+    const attempt = this.check(task);
+    if (attempt.answer === 'ok') core.setPatchState(task.handle, this.#target);
+    if (attempt.answer === 'EBUSY') log.emit({ kind: 'running', task: name, pid });
+    if (attempt.answer === 'EINVAL') log.emit({ kind: 'unreliableStack', task: name, pid });
+    if (attempt.answer === 'EADDRINUSE') log.emit({ kind: 'sleeping', task: name, pid, func: attempt.on ?? '' });
+    return attempt;
+  }
+
+  /** True once every task has reached the target (L73). */
+  get done(): boolean {
+    return this.#parts.core.tasksIn(this.#target) === this.#parts.tasks.all.length;
+  }
+
+  /** One pass of the periodic work: every task tries; those left get a signal every 15th time (L72). */
+  tryAll(): void {
+    for (const task of this.#parts.tasks.all) this.trySwitch(task);
+    if (this.done) return;
+    // the kernel says so once in a transition
+    if (this.#tries === SIGNALS_TIMEOUT) this.#parts.log.emit({ kind: 'signaling' });
+    this.#tries++;
+  }
+
+  /** klp_reverse_transition: turns round and starts again; no callback runs (L50). */
+  reverse(): void {
+    const to = other(this.#target);
+    this.#parts.log.emit({ kind: 'reversing', patch: this.patch.name, to });
+    this.patch.enabled = to === 'patched';
+    this.#target = to;
+    this.start();
+  }
+
+  /** klp_force_transition: all tasks have reached the target, whatever they do (L74). */
+  force(listed: readonly Patch[]): void {
+    this.#parts.log.emit({ kind: 'forcing' });
+    this.#parts.core.setPatchStateAll(this.#target);
+    if (this.#target === 'unpatched') this.patch.forced = true;
+    else if (this.patch.spec.replace === true) {
+      for (const patch of listed) if (patch !== this.patch) patch.forced = true;
+    }
+  }
+
+  /** klp_cancel_transition: enabling failed; goes back at once (L46). */
+  cancel(): void {
+    this.#parts.log.emit({ kind: 'canceling', patch: this.patch.name });
+    this.#target = 'unpatched';
+    this.complete();
+  }
+
+  /**
+   * Compares the sites that completing will write, so that it fails before its first change or not at all.
+   * @throws {SiteError} EFAULT, EINVAL a site was changed from outside (F11)
+   */
+  verify(): void {
+    for (const patch of this.#leaving()) for (const object of patch.objects) this.#parts.attacher.verify(object);
+  }
+
+  /** klp_complete_transition (L48). */
+  complete(): void {
+    const { core, log, attacher, callbacks, earlier } = this.#parts;
+    const { patch } = this;
+    const target = this.#target;
+    log.emit({ kind: 'completing', patch: patch.name, target });
+    if (target === 'unpatched') {
+      for (const object of patch.objects) if (object.patched) attacher.unpatchObject(object);
+    } else if (patch.spec.replace === true) {
+      for (const old of earlier(patch)) {
+        old.enabled = false;
+        for (const object of old.objects) if (object.patched) attacher.unpatchObject(object);
+      }
+      // klp_discard_nops (L58)
+      for (const object of patch.objects) attacher.unpatchObject(object, true);
+      patch.objects = patch.objects.filter((object) => !object.dynamic);
+      for (const object of patch.objects) {
+        object.funcs.splice(0, object.funcs.length, ...object.funcs.filter((func) => !func.nop));
+      }
+    }
+    for (const func of funcsOf(patch)) attacher.setTransition(func, false);
+    core.setPatchStateAll('idle');
+    for (const object of patch.objects) {
+      if (!object.loaded) continue;
+      if (target === 'patched') callbacks.postPatch(patch, object);
+      else callbacks.postUnpatch(patch, object);
+    }
+    log.emit({ kind: 'complete', patch: patch.name, target });
+  }
+
+  /** The patches whose funcs completing takes off. */
+  #leaving(): readonly Patch[] {
+    if (this.#target === 'unpatched') return [this.patch];
+    return this.patch.spec.replace === true ? [...this.#parts.earlier(this.patch), this.patch] : [];
+  }
+}
