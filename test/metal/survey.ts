@@ -20,7 +20,11 @@ const CODES_PER_CHILD = 40;
 const CHILDREN = 2;
 const SILENCE = 8_000;
 
-/** Surveys `codes` on `engine`. A case that kills or hangs the process is a mismatch of kind `broken`. */
+/**
+ * Surveys `codes` on `engine`. A case that kills or hangs the process is a mismatch of kind `broken`.
+ *
+ * @throws {Error} the engine cannot be made, with what it said
+ */
 export async function survey(engine: string, codes: readonly string[]): Promise<CodeReport[]> {
   const reports = new Map(codes.map((code) => [code, { code, cases: 0, mismatches: [] as Mismatch[] }]));
   const skip: string[] = [];
@@ -62,12 +66,16 @@ function runChild(
   codes: readonly string[],
   reports: Map<string, CodeReport>,
 ): Promise<{ id: string; detail: string } | undefined> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, ['--import', 'tsx', WORKER, engine, skip.join(), ...codes], {
-      stdio: ['ignore', 'pipe', 'ignore'],
+      stdio: ['ignore', 'pipe', 'pipe'],
     });
     let at = `${codes[0]}/start`;
     let silent = false;
+    let complaint = '';
+    child.stderr.on('data', (data) => {
+      complaint = `${complaint}${data}`.slice(-2000);
+    });
     const giveUp = () => {
       silent = true;
       child.kill('SIGKILL');
@@ -86,6 +94,7 @@ function runChild(
     child.on('close', (status, signal) => {
       clearTimeout(timer);
       if (status === 0) resolve(undefined);
+      else if (at.endsWith('/start')) reject(new Error(`the survey of '${engine}' does not start:\n${complaint}`));
       else resolve({ id: at, detail: silent ? 'does not come back' : `the process ends (${status ?? signal})` });
     });
   });
