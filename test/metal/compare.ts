@@ -154,8 +154,10 @@ export function expectedFault(input: Case, metal: Result): Fault | undefined {
   const error = metal.error ?? 0;
   // the branch itself is done; the fetch that fails belongs to the next step
   if (input.branches && (error & 16) !== 0) return undefined;
+  // the upper half is the host's kernel, mapped there but not in the guest
+  const kernel = (metal.address ?? 0n) >> 63n !== 0n;
   return {
-    kind: (error & 1) !== 0 ? 'protected' : 'unmapped',
+    kind: (error & 1) !== 0 && !kernel ? 'protected' : 'unmapped',
     rip,
     access: (error & 16) !== 0 ? 'fetch' : (error & 2) !== 0 ? 'write' : 'read',
     address: metal.address ?? 0n,
