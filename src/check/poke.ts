@@ -1,5 +1,5 @@
 // Judges a patch protocol: whatever another CPU sees of the site meanwhile, it must run the old code or the new.
-import { hexBytes, wrap } from '../address.ts';
+import { ADDRESS_LIMIT, address as checkedAddress, hex, hexBytes, PAGE_SIZE, wrap } from '../address.ts';
 import { TrampolineBytesError } from '../errors.ts';
 import { factsAt } from '../x86/operands.ts';
 import { type Finding, finding, type Judgement } from './finding.ts';
@@ -74,7 +74,7 @@ interface Torn {
  * must end as the old code or the new does, registers and memory included; a trap must find the handler, which emulates
  * the new instruction (F17). The search is exhaustive over images and places, from 3 register states.
  *
- * @throws {TrampolineBytesError} EINVAL no bytes, different lengths, or a store outside the site
+ * @throws {TrampolineBytesError} EINVAL no bytes, different lengths, a store outside the site, or no room after it
  * @throws {EngineError} the site lies where no memory can be
  */
 export async function judgePoke(question: PokeQuestion, engines: EngineMaker): Promise<PokeJudgement> {
@@ -101,8 +101,11 @@ export async function judgePoke(question: PokeQuestion, engines: EngineMaker): P
 
 const NOTHING: PokeSize = { phases: 0, images: 0, places: 0, executed: 0 };
 
-function checkQuestion({ oldBytes, newBytes, protocol }: PokeQuestion): void {
+function checkQuestion({ address, oldBytes, newBytes, protocol }: PokeQuestion): void {
   const options = { operation: 'check poke', offset: 0, bytes: newBytes, rule: 'C42' };
+  if (checkedAddress(address, 'address') > ADDRESS_LIMIT - 2n * PAGE_SIZE) {
+    throw new TrampolineBytesError('EINVAL', `no room after the site at ${hex(address)}`, options);
+  }
   if (oldBytes.length === 0 || oldBytes.length > MAX_SITE) {
     throw new TrampolineBytesError('EINVAL', `a site has 1 to ${MAX_SITE} bytes, not ${oldBytes.length}`, options);
   }

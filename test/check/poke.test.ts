@@ -4,7 +4,7 @@ import { bytesOfHex } from '../../src/address.ts';
 import { keepEngines } from '../../src/check/engines.ts';
 import { judgePoke, type PokeQuestion } from '../../src/check/poke.ts';
 import { isWhole, type PokeStep, PROTOCOLS, stepsOf } from '../../src/check/poke-protocol.ts';
-import { TrampolineBytesError } from '../../src/errors.ts';
+import { TrampolineBytesError, TrampolineError } from '../../src/errors.ts';
 
 const SITE = 0xffffffff81000010n;
 const NOP5 = '0f1f440000';
@@ -120,4 +120,9 @@ test('a store is whole inside eight aligned bytes only', () => {
     false,
   ]);
   expect(PROTOCOLS).toHaveLength(4);
+});
+
+test('a site at the end of the address space is a typed error, and the engine stays usable', async () => {
+  await expect(poke(NOP5, CALL, 'int3', 0xfffffffffffffff8n)).rejects.toThrow(TrampolineError);
+  expect((await poke(NOP5, CALL, 'int3')).verdict).toBe('equivalent');
 });
