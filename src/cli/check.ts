@@ -1,12 +1,15 @@
-// `tramp64 check`: judges hooks, moved blocks and sites, one by one or from a file of cases.
-import { type Command, Option } from 'commander';
+// `tramp64 check`: judges hooks, moved blocks, trampolines, patch protocols and sites, one by one or from a file of cases.
+import { Argument, type Command, Option } from 'commander';
 import { bytesOfHex, address as checkedAddress } from '../address.ts';
 import { type CaseResult, casesOf, documentOf, judgeCase } from '../check/cases.ts';
 import { keepEngines } from '../check/engines.ts';
 import type { Judgement } from '../check/finding.ts';
 import { judgeHook } from '../check/hook.ts';
+import { judgePoke } from '../check/poke.ts';
+import { type PokeStep, PROTOCOLS, type Protocol } from '../check/poke-protocol.ts';
 import { judgeRelocation } from '../check/relocation.ts';
 import { judgeSite, SITE_KINDS, type SiteKind } from '../check/site.ts';
+import { judgeTrampoline, type TrampolineQuestion } from '../check/trampoline.ts';
 import { ScenarioError, TrampolineError } from '../errors.ts';
 import { checkText } from '../report/check.ts';
 import { readInput } from './files.ts';
@@ -24,7 +27,7 @@ interface Output {
 export function addCheck(program: Command): void {
   const check = program
     .command('check')
-    .summary('judge trampoline bytes: hooks, moved blocks, sites')
+    .summary('judge trampoline bytes: hooks, moved blocks, trampolines, pokes, sites')
     .description('Judges byte sequences. Places are ADDRESS:BYTES; BYTES is hex or @FILE.')
     .option('--cases <FILE>', 'judge every case of a redirect-cases/1 or hook-cases/1 file')
     .option('--shard <i/n>', 'judge the i-th of n equal parts of the cases')
@@ -87,6 +90,9 @@ export function addCheck(program: Command): void {
       );
     });
 
+  addTrampoline(check);
+  addPoke(check);
+
   check
     .command('site')
     .summary(`bytes at a site, by the rules of a kind: ${SITE_KINDS.join(', ')}`)
@@ -110,6 +116,85 @@ export function addCheck(program: Command): void {
       report([result('site', kind, answer.outcome, answer.reason, answer.findings)], options);
       process.exitCode = broken ? 1 : 0;
     });
+}
+
+function addTrampoline(check: Command): void {
+  check
+    .command('trampoline')
+    .summary('bytes that must act as an ftrace trampoline')
+    .addArgument(new Argument('<kind>', 'what it saves').choices(['args', 'regs']))
+    .argument('<place>', 'ADDRESS:BYTES')
+    .requiredOption('--handler <address>', 'what it must call')
+    .requiredOption('--ops <value>', 'what the handler must find in rdx')
+    .option('--thunk <address>', 'the return thunk that it jumps to')
+    .addOption(new Option('--kernel <version>').choices(['6.1', '6.12']).default('6.12'))
+    .option('--direct', 'it calls the address left in orig_rax')
+    .option('--no-redirect', 'no handler changes ip')
+    .action(async (kind: string, text: string, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<TrampolineOptions>();
+      const question: TrampolineQuestion = {
+        ...(await place(text)),
+        kind: kind === 'args' ? 'args' : 'regs',
+        kernel: options.kernel === '6.1' ? '6.1' : '6.12',
+        handler: value(options.handler),
+        ops: value(options.ops),
+        ...(options.thunk === undefined ? {} : { returnThunk: value(options.thunk) }),
+        direct: options.direct === true,
+        redirects: options.redirect,
+      };
+      await judged('trampoline', options, (engines) => judgeTrampoline(question, engines));
+    });
+}
+
+function addPoke(check: Command): void {
+  check
+    .command('poke')
+    .summary('old bytes, new bytes and a patch protocol, on every CPU')
+    .argument('<place>', 'ADDRESS:OLD')
+    .argument('<new>', 'the new bytes: hex or @FILE')
+    .addOption(new Option('--protocol <name>', 'a known protocol').choices([...PROTOCOLS]).default('int3'))
+    .option(
+      '--steps <list>',
+      'the steps one by one: handler,0=cc,sync,1=fb0f0000,sync,0=e8!,sync,clear; ! is one store',
+    )
+    .action(async (text: string, newText: string, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<PokeOptions>();
+      const { address, bytes: oldBytes } = await place(text);
+      const { bytes: newBytes } = await place(`0:${newText}`);
+      const protocol = options.steps === undefined ? (options.protocol as Protocol) : stepsFrom(options.steps);
+      await judged('poke', options, (engines) => judgePoke({ address, oldBytes, newBytes, protocol }, engines));
+    });
+}
+
+function stepsFrom(text: string): PokeStep[] {
+  return text.split(',').map((word): PokeStep => {
+    if (word === 'sync') return { sync: true };
+    if (word === 'handler' || word === 'clear') return { handler: word === 'handler' };
+    const [, offset, bytes, single] = /^(\d{1,2})=((?:[0-9a-fA-F]{2})+)(!?)$/.exec(word) ?? [];
+    if (offset === undefined || bytes === undefined) {
+      throw usage(`step '${word.slice(0, 40)}' must be handler, clear, sync, or OFFSET=BYTES such as 0=cc`);
+    }
+    return { store: { offset: Number(offset), bytes: bytesOfHex(bytes), single: single === '!' } };
+  });
+}
+
+function value(text: string): bigint {
+  if (!/^(0x[0-9a-fA-F]{1,16}|\d{1,20})$/.test(text)) throw usage(`'${text.slice(0, 40)}' must be a 64-bit value`);
+  return checkedAddress(BigInt(text), 'value');
+}
+
+interface TrampolineOptions extends Output {
+  handler: string;
+  ops: string;
+  thunk?: string;
+  kernel: string;
+  direct?: boolean;
+  redirect: boolean;
+}
+
+interface PokeOptions extends Output {
+  protocol: string;
+  steps?: string;
 }
 
 interface HookOptions extends Output {

@@ -1,0 +1,49 @@
+// `tramp64 check poke` and `check trampoline` as a user sees them.
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { hex, hexBytes } from '../../src/address.ts';
+import { opsTrampoline } from '../../src/ftrace/trampoline.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const SITE = '0xffffffff81000010:0f1f440000';
+
+function check(...args: string[]): { status: number | null; out: string; err: string } {
+  const command = ['--import', 'tsx', 'src/cli/main.ts', 'check', ...args];
+  const { status, stdout, stderr } = spawnSync(process.execPath, command, { cwd: ROOT, encoding: 'utf8' });
+  return { status, out: stdout, err: stderr };
+}
+
+test('the int3 protocol holds, and the size of the search is printed', () => {
+  const { status, out } = check('poke', SITE, 'e8fb0f0000');
+  expect(status).toBe(0);
+  expect(out).toMatch(/equivalent.*\d+ images, \d+ places/);
+});
+
+test('steps without the sync before the last store are broken, as bytes and disassembly', () => {
+  const steps = 'handler,0=cc!,sync,1=fb0f0000,0=e8!,sync,clear';
+  const { status, out } = check('poke', SITE, 'e8fb0f0000', '--steps', steps);
+  expect(status).toBe(1);
+  expect(out).toMatch(/C41.*\(e8[0-9a-f]{8} call\)/);
+});
+
+test('a step that is no step is a usage error', () => {
+  const { status, err } = check('poke', SITE, 'e8fb0f0000', '--steps', 'wait');
+  expect(status).toBe(2);
+  expect(err).toContain("step 'wait' must be handler, clear, sync, or OFFSET=BYTES");
+});
+
+test('our own trampoline holds, and as the other kind it is broken', () => {
+  const handler = 0x1001_0000n;
+  const { bytes } = opsTrampoline({
+    kind: 'args',
+    kernel: '6.12',
+    address: 0x1000_0000n,
+    handler,
+    ops: 0x5n,
+    returnThunk: 0x1002_0000n,
+  });
+  const rest = [`0x10000000:${hexBytes(bytes)}`, '--handler', hex(handler), '--ops', '5', '--thunk', '0x10020000'];
+  expect(check('trampoline', 'args', ...rest).status).toBe(0);
+  expect(check('trampoline', 'regs', ...rest).status).toBe(1);
+});
