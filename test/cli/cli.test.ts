@@ -159,7 +159,11 @@ describe('a mistake is one line that says what and where, and exit status 2', ()
     ['an unknown command', () => ['conquer'], /unknown command 'conquer'/],
     ['an unknown option', () => ['verify', '--quickly'], /unknown option '--quickly'/],
     ['an unknown engine', () => ['verify', '--engine', 'abacus'], /argument 'abacus' is invalid/],
-    ['an engine that this version lacks', () => ['verify', '--engine', 'unicorn-native', TARGET], /^tramp64: .*wasm.*\(ENODEV\)/],
+    [
+      'an engine that this version lacks',
+      () => ['verify', '--engine', 'unicorn-native', TARGET],
+      /^tramp64: .*wasm.*\(ENODEV\)/,
+    ],
     ['a missing argument', () => ['inspect'], /missing required argument 'FILE'/],
     ['a file that is not there', () => ['verify', join(FOLDER, 'none.o')], /no file '.*none\.o'.*\(ENOENT\)/],
     ['a folder', () => ['verify', FOLDER], /cannot be read: EISDIR \(EINVAL\)/],
