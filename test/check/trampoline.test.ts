@@ -85,7 +85,7 @@ test('a trampoline that forgets the changed ip holds only where no handler chang
 });
 
 describe('every single-bit mutant that acts otherwise is called broken', () => {
-  // the regs kind is three times the work: every bit before its handler call, where most of it is
+  // the regs kind is three times the work: every third bit up to its handler call
   for (const kind of ['args', 'regs'] as const) {
     test(kind, { timeout: 240_000 }, async () => {
       const { bytes, labels } = ours(kind);
