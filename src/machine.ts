@@ -159,7 +159,6 @@ export class Machine {
       policy: options.policy ?? 'independent',
       trampoline: options.trampoline ?? 'args',
       // a task that is not running has returned from its last call
-      readStack: () => [],
       runGuest: (image, symbol) => this.call(`${image}:${symbol}`).returns,
       moduleState: (name) => this.images.moduleState(name),
       object: (name) => this.images.object(name),

@@ -122,9 +122,6 @@ export type GateHandler = (ipLow: number, ipHigh: number, answer: Uint32Array) =
 /** Bytes at the gate's address that belong to the engine; the caller maps them executable and leaves them alone. */
 export const GATE_SIZE = 16;
 
-/** The host side of the 64-bit ABI of the gate: offset of ip in pt_regs (C24). */
-export const PT_REGS_IP = 0x80;
-
 /**
  * An x86_64 CPU in 64-bit mode with its own guest memory. All addresses are unsigned 64-bit. Not re-entrant: `run`,
  * `step` and `dispose` from inside a hook or handler throw EngineError EBUSY, on every engine.

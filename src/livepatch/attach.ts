@@ -37,13 +37,6 @@ export class FuncAttacher {
     });
   }
 
-  /** The func just below `func` on its stack, or undefined. */
-  below(func: Func): Func | undefined {
-    if (func.old?.site === undefined) return undefined;
-    const stack = this.stack(func.old.site);
-    return stack[stack.indexOf(func) + 1];
-  }
-
   /**
    * klp_patch_object: all funcs of the object, or none (L28–L33).
    *

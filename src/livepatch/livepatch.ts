@@ -10,7 +10,6 @@ import { type InitParts, initPatch } from './init.ts';
 import type { Log } from './log.ts';
 import { type ModuleParts, moduleComing, moduleGoing, verifyModule } from './modules.ts';
 import { objectTitle, type Patch, type PatchSpec, type StateSpec } from './patch.ts';
-import type { ReadStack } from './stack-check.ts';
 import { isCompatible, lastState, stateOf } from './states.ts';
 import { type SysfsNode, sysfsNode, sysfsWrite } from './sysfs.ts';
 import type { Task, TaskList } from './tasks.ts';
@@ -36,7 +35,6 @@ export interface LivepatchParts extends Omit<InitParts, 'log'>, Omit<CallbackPar
   transition: TransitionMode;
   policy: Policy;
   kernel: string;
-  readStack: ReadStack;
 }
 
 /** One entry of a func stack, as a reader sees it. */
@@ -413,12 +411,11 @@ export class Livepatch {
   }
 
   #begin(patch: Patch, target: Target): Transition {
-    const { core, tasks, log, readStack } = this.#parts;
+    const { core, tasks, log } = this.#parts;
     const parts: TransitionParts = {
       core,
       tasks,
       log,
-      readStack,
       attacher: this.#attacher,
       callbacks: this.#callbacks,
       earlier: (one) => this.#earlier(one),

@@ -5,21 +5,18 @@ import type { CallbackRunner } from './callbacks.ts';
 import { other } from './events.ts';
 import type { Log } from './log.ts';
 import { funcsOf, type Patch } from './patch.ts';
-import { checkStack, type ReadStack } from './stack-check.ts';
 import type { Task, TaskList } from './tasks.ts';
 
 /** Where a transition goes. */
 export type Target = 'patched' | 'unpatched';
 
-/** Why a task has not switched (L69): it runs, its stack cannot be read, or it is inside a function. */
-export type SwitchAnswer = 'ok' | 'EBUSY' | 'EINVAL' | 'EADDRINUSE';
+/** What came of an attempt (L69): EBUSY where the task runs on another CPU. Sleeping tasks have no stack here. */
+export type SwitchAnswer = 'ok' | 'EBUSY';
 
 /** One attempt to switch one task. */
 export interface SwitchAttempt {
   readonly task: string;
   readonly answer: SwitchAnswer;
-  /** With EADDRINUSE, the original's name of the func whose code is on the stack. */
-  readonly on?: string;
 }
 
 /** Every so many retries the tasks that are left get a signal (L72). */
@@ -34,7 +31,6 @@ export interface TransitionParts {
   callbacks: CallbackRunner;
   /** The patches before this one on the list (klp_patches). */
   earlier(patch: Patch): readonly Patch[];
-  readStack: ReadStack;
 }
 
 /** A transition that runs; one at a time in a machine. Made by klp_init_transition (L45, L47). */
@@ -67,10 +63,7 @@ export class Transition {
   check(task: Task): SwitchAttempt {
     const { name } = task;
     if (this.#parts.core.patchState(task.handle) === this.#target) return { task: name, answer: 'ok' };
-    if (task.onCpu) return { task: name, answer: 'EBUSY' };
-    const found = checkStack(this.patch, this.#target, task, this.#parts);
-    if (found === 'unreliable') return { task: name, answer: 'EINVAL' };
-    return found === undefined ? { task: name, answer: 'ok' } : { task: name, answer: 'EADDRINUSE', on: found.oldName };
+    return { task: name, answer: task.onCpu ? 'EBUSY' : 'ok' };
   }
 
   /** Tries to switch one task (klp_try_switch_task, L69). */
@@ -80,8 +73,6 @@ export class Transition {
     const attempt = this.check(task);
     if (attempt.answer === 'ok') core.setPatchState(task.handle, this.#target);
     if (attempt.answer === 'EBUSY') log.emit({ kind: 'running', task: name, pid });
-    if (attempt.answer === 'EINVAL') log.emit({ kind: 'unreliableStack', task: name, pid });
-    if (attempt.answer === 'EADDRINUSE') log.emit({ kind: 'sleeping', task: name, pid, func: attempt.on ?? '' });
     return attempt;
   }
 

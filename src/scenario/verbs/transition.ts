@@ -4,14 +4,14 @@ import type { JsonNode } from '../json.ts';
 import type { FileNames, Verb } from '../verb.ts';
 import { patchName } from './patch.ts';
 
-const ANSWERS: readonly SwitchAnswer[] = ['ok', 'EBUSY', 'EINVAL', 'EADDRINUSE'];
+const ANSWERS: readonly SwitchAnswer[] = ['ok', 'EBUSY'];
 /** Retries that one step may ask for. */
 const MAX_TICKS = 100_000;
 
-/** `{"switch":"t1 or *","is":{"t1":"EADDRINUSE"},"on":"f"}`. */
+/** `{"switch":"t1 or *","is":{"t1":"EBUSY"}}`. */
 export const switchTask: Verb = {
-  keys: ['is', 'on'],
-  expects: ['is', 'on'],
+  keys: ['is'],
+  expects: ['is'],
   read(step, names) {
     const node = step.need('switch');
     const chosen = node.name() === '*' ? undefined : [taskName(node, names)];
@@ -19,14 +19,12 @@ export const switchTask: Verb = {
       if (!names.tasks.has(task)) throw one.error('ENOENT', `no task '${task}'`);
       return { task, answer: one.oneOf(ANSWERS) };
     });
-    const on = step.get('on')?.name();
     return ({ machine }) => {
       const attempts = machine.livepatch.switchTasks(chosen);
       const broken = wanted.flatMap(({ task, answer }) => {
         const got = attempts.find((one) => one.task === task);
         return got?.answer === answer ? [] : [`expected '${task}' to give ${answer}, got ${describe(got)}`];
       });
-      if (on !== undefined && !attempts.some((one) => one.on === on)) broken.push(`no task sleeps on '${on}'`);
       return { seen: attempts.map(describe).join(', '), broken };
     };
   },
@@ -45,7 +43,7 @@ export const tick: Verb = {
   },
 };
 
-/** `{"transition":null}`, `{"transition":"A","target":"patched","blocked":{"t1":["EADDRINUSE","f"]}}`. */
+/** `{"transition":null}`, `{"transition":"A","target":"patched","blocked":{"t1":["EBUSY"]}}`. */
 export const transition: Verb = {
   keys: ['target', 'blocked'],
   expects: ['transition'],
@@ -57,9 +55,9 @@ export const transition: Verb = {
       .get('blocked')
       ?.entries()
       .map(([task, one]): SwitchAttempt => {
-        const [answer, on, ...more] = one.array();
-        if (answer === undefined || more.length > 0) throw one.error('EINVAL', 'expected ["ERRNO"] or ["ERRNO", "f"]');
-        return { task, answer: answer.oneOf(ANSWERS), ...(on === undefined ? {} : { on: on.name() }) };
+        const [answer, ...more] = one.array();
+        if (answer === undefined || more.length > 0) throw one.error('EINVAL', 'expected ["ERRNO"]');
+        return { task, answer: answer.oneOf(ANSWERS) };
       });
     return ({ machine }) => {
       const running = machine.livepatch.transition;
@@ -89,6 +87,5 @@ function taskName(node: JsonNode, names: FileNames): string {
 
 function describe(attempt: SwitchAttempt | undefined): string {
   if (attempt === undefined) return 'nothing';
-  const { task, answer, on } = attempt;
-  return `${task} ${answer}${on === undefined ? '' : ` on ${on}`}`;
+  return `${attempt.task} ${attempt.answer}`;
 }
