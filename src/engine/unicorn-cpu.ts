@@ -2,13 +2,13 @@
 import type { Hook, Unicorn, uc as UnicornLibrary } from '@specy/x86/dist/x86/deps/unicorn-x86.min.js';
 import { hex } from '../address.ts';
 import { EngineError } from '../errors.ts';
-import { type Access, REGISTERS, type RegisterName } from './engine.ts';
+import { type Access, type GateHandler, REGISTERS, type RegisterName } from './engine.ts';
+import type { Mappings } from './mappings.ts';
+import type { Failure, RemoveHook, UnicornBackend } from './unicorn-backend.ts';
+import { UnicornGate } from './unicorn-gate.ts';
 
 /** The library's module, loaded once. */
 export type Library = typeof UnicornLibrary;
-
-/** Why `start` came back: undefined for a clean end, else Unicorn's own error number. */
-export type Failure = number | undefined;
 
 /** Bytes that one open CPU takes from the library's heap, measured (14.5 MB), and a little room. */
 const CPU_COST = 15_000_000;
@@ -31,7 +31,8 @@ const heapUse = new WeakMap<Library, number>();
 const PERMISSIONS: Readonly<Record<Access, number>> = { r: 1, rw: 3, rx: 5, rwx: 7 };
 
 /** One Unicorn CPU in 64-bit mode. */
-export class UnicornCpu {
+export class UnicornCpu implements UnicornBackend {
+  readonly repeatsFirstBlock = true;
   readonly #library: Library;
   readonly #unicorn: Unicorn;
   readonly #registers: Readonly<Record<RegisterName, number>>;
@@ -121,17 +122,17 @@ export class UnicornCpu {
   }
 
   /** Each block entered. Safe over everything, unlike HOOK_CODE. A size of 0 means that Unicorn does not know it. */
-  onBlock(callback: (low: number, high: number, size: number) => void): Hook {
+  onBlock(callback: (low: number, high: number, size: number) => void): RemoveHook {
     return this.#hook('HOOK_BLOCK', (_, low, high, size) => callback(low ?? 0, high ?? 0, size ?? 0));
   }
 
   /** HOOK_CODE at one address below 4 GiB. It corrupts registers at conditional jumps: place it on a NOP only. */
-  onInstruction(address: number, callback: () => void): Hook {
+  onInstruction(address: number, callback: () => void): RemoveHook {
     return this.#hook('HOOK_CODE', callback, address, address);
   }
 
   /** Each data access; `value` is not passed on. */
-  onAccess(callback: (kind: 'read' | 'write', low: number, high: number, size: number) => void): Hook {
+  onAccess(callback: (kind: 'read' | 'write', low: number, high: number, size: number) => void): RemoveHook {
     const write = constant(this.#library, 'MEM_WRITE');
     return this.#hook('HOOK_MEM_READ|HOOK_MEM_WRITE', (_, type, low, high, size) =>
       callback(type === write ? 'write' : 'read', low ?? 0, high ?? 0, size ?? 0),
@@ -142,12 +143,12 @@ export class UnicornCpu {
    * Makes faults report the instruction instead of its block: while any memory hook exists, the translator stores rip
    * before each access. The range is one byte, so the callback does not run in the way.
    */
-  syncRip(): Hook {
+  syncRip(): RemoveHook {
     return this.#hook('HOOK_MEM_READ|HOOK_MEM_WRITE', () => undefined, 8, 8);
   }
 
   /** Each access that the mapping does not allow; the run then ends with an error. */
-  onBadAccess(callback: (access: 'read' | 'write' | 'fetch', low: number, high: number) => void): Hook {
+  onBadAccess(callback: (access: 'read' | 'write' | 'fetch', low: number, high: number) => void): RemoveHook {
     const library = this.#library;
     const writes = [constant(library, 'MEM_WRITE_UNMAPPED'), constant(library, 'MEM_WRITE_PROT')];
     const fetches = [constant(library, 'MEM_FETCH_UNMAPPED'), constant(library, 'MEM_FETCH_PROT')];
@@ -159,13 +160,12 @@ export class UnicornCpu {
   }
 
   /** Each interrupt and exception, by vector. */
-  onInterrupt(callback: (vector: number) => void): Hook {
+  onInterrupt(callback: (vector: number) => void): RemoveHook {
     return this.#hook('HOOK_INTR', (_, vector) => callback(vector ?? 0));
   }
 
-  removeHook(hook: Hook): void {
-    if (!this.#hooks.delete(hook)) return;
-    this.#call('hook', () => this.#unicorn.hook_del(hook));
+  placeGate(mappings: Mappings, address: bigint, handler: GateHandler, onError: (error: unknown) => void): UnicornGate {
+    return new UnicornGate(this, mappings, address, handler, onError);
   }
 
   /**
@@ -209,11 +209,13 @@ export class UnicornCpu {
     begin = 1,
     end = 0,
     instruction?: number,
-  ): Hook {
+  ): RemoveHook {
     const type = types.split('|').reduce((sum, name) => sum | constant(this.#library, name), 0);
     const hook = this.#call('hook', () => this.#unicorn.hook_add(type, callback, null, begin, end, instruction));
     this.#hooks.add(hook);
-    return hook;
+    return () => {
+      if (this.#hooks.delete(hook)) this.#call('hook', () => this.#unicorn.hook_del(hook));
+    };
   }
 
   #take(bytes: number, operation: string, limit = HEAP_LIMIT): void {

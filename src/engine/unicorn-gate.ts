@@ -3,6 +3,7 @@ import { hex, PAGE_SIZE } from '../address.ts';
 import { EngineError } from '../errors.ts';
 import { ANSWER_IP_HIGH, ANSWER_IP_LOW, type GateHandler } from './engine.ts';
 import type { Mappings } from './mappings.ts';
+import type { UnicornGateway } from './unicorn-backend.ts';
 import type { UnicornCpu } from './unicorn-cpu.ts';
 
 /** One page of code and one of data. */
@@ -17,7 +18,7 @@ const STUB = Uint8Array.of(
 );
 
 /** The gate of one engine: its stub page, and the handler it asks. */
-export class UnicornGate {
+export class UnicornGate implements UnicornGateway {
   readonly address: bigint;
   handler: GateHandler;
   readonly #cpu: UnicornCpu;
@@ -76,8 +77,7 @@ export class UnicornGate {
     cpu.write(stub, STUB);
     this.#stub = stub;
     cpu.write(this.address, jumpTo(stub));
-    const hook = cpu.onInstruction(Number(stub), this.#asker(Number(stub + PAGE_SIZE)));
-    this.#removeHook = () => cpu.removeHook(hook);
+    this.#removeHook = cpu.onInstruction(Number(stub), this.#asker(Number(stub + PAGE_SIZE)));
   }
 
   /** Asks the handler; the guest reads the answer at `slot`, which is written only when it changed. */

@@ -1,4 +1,4 @@
-// Made by `npx tsx test/metal/unicorn-table.ts`; do not edit. What Unicorn 1.0.3 (unicorn.js) executes as the bare CPU does:
+// Made by `npx tsx test/metal/unicorn-table.ts unicorn`; do not edit. What Unicorn 1.0.3 (unicorn.js) executes as the bare CPU does:
 // 110757 cases over 993 encodings, against AMD EPYC, signature 00a10f11.
 //
 // These differences hold for the engine as a whole and keep no instruction out: a misaligned 16-byte SSE operand is not

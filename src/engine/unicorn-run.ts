@@ -5,15 +5,16 @@ import { decode } from '../x86/decode.ts';
 import { type Block, type BlockCache, countBefore, join, type Terminator } from './blocks.ts';
 import type { Exit, Fault, RunOptions } from './engine.ts';
 import type { Mappings } from './mappings.ts';
-import type { UnicornCpu } from './unicorn-cpu.ts';
-import type { UnicornGate } from './unicorn-gate.ts';
+import type { UnicornBackend, UnicornGateway } from './unicorn-backend.ts';
 
 /** What a run works on. */
 export interface RunParts {
-  readonly cpu: UnicornCpu;
+  /** The engine and its version, for messages. */
+  readonly engine: string;
+  readonly cpu: UnicornBackend;
   readonly blocks: BlockCache;
   readonly mappings: Mappings;
-  readonly gate: UnicornGate | undefined;
+  readonly gate: UnicornGateway | undefined;
 }
 
 /** What it means that the CPU came to the end of a segment. */
@@ -113,11 +114,11 @@ export class UnicornRun {
   /** The block hook. */
   entered(low: number, high: number, size: number): void {
     this.#arrivals++;
-    // Unicorn reports the first block of each emu_start twice, but for the very first of a CPU (spent at its creation).
+    // The very first start of a CPU, which reports its first block once, is spent at its creation.
     if (this.#arrivals === 1) {
       this.#firstLow = low;
       this.#firstHigh = high;
-    } else if (this.#arrivals === 2 && low === this.#firstLow && high === this.#firstHigh) return;
+    } else if (this.#arrivals === 2 && this.#isRepetition(low, high)) return;
     try {
       const verdict = this.#judge(low, high, size);
       if (verdict === undefined) return;
@@ -126,6 +127,10 @@ export class UnicornRun {
     } catch (error) {
       this.threw(error);
     }
+  }
+
+  #isRepetition(low: number, high: number): boolean {
+    return this.#parts.cpu.repeatsFirstBlock && low === this.#firstLow && high === this.#firstHigh;
   }
 
   /** The data access hook, where one is installed. */
@@ -172,7 +177,7 @@ export class UnicornRun {
   /** Decides, before a block runs, whether it may. */
   #judge(low: number, high: number, size: number): Verdict | undefined {
     const { gate } = this.#parts;
-    const restarted = size === 0 && this.#heldWrite !== undefined;
+    const restarted = this.#hasRestarted(low, high, size);
     if (this.#stepping && this.#arrivals > 1 && !this.#inGate && !restarted) return { exit: 'stopped' };
     if (gate?.isBlock(low, high)) {
       if (gate.isEntry(low, high) && this.#options.until === gate.address && !this.#stepping) return { exit: 'until' };
@@ -183,8 +188,29 @@ export class UnicornRun {
     if (this.#stepping && this.#inGate) return { exit: 'stopped' };
     this.#inGate = false;
     if (size === 0) return this.#cutToPiece(low, high);
+    if (restarted) this.#undoHeldWrite(join(low, high));
     this.#releaseWrite();
     return this.#admit(low, high, size);
+  }
+
+  /**
+   * Whether a block changed itself, so that the emulator starts over at the writing instruction: unicorn.js reports
+   * that without a size, native Unicorn as a block of that instruction alone.
+   */
+  #hasRestarted(low: number, high: number, size: number): boolean {
+    const write = this.#heldWrite;
+    const block = this.#current;
+    if (write === undefined || size === 0) return write !== undefined;
+    if (block === undefined || block.starts.length < 2) return false;
+    const address = join(low, high);
+    const inBlock = (at: bigint): boolean => at >= block.address && at < block.end;
+    return inBlock(address) && write.address < block.end && write.address + BigInt(write.size) > block.address;
+  }
+
+  /** Takes back the write at `address` and what was counted from there on: both come again. */
+  #undoHeldWrite(address: bigint): void {
+    if (this.#current !== undefined) this.#uncount(this.#current, address);
+    this.#heldWrite = undefined;
   }
 
   /** Ends the run before or inside a block of known size, or counts it and lets it run. */
@@ -220,10 +246,7 @@ export class UnicornRun {
   #cutToPiece(low: number, high: number): Verdict | undefined {
     const address = join(low, high);
     const changedItself = this.#heldWrite !== undefined;
-    if (changedItself) {
-      if (this.#current !== undefined) this.#uncount(this.#current, address);
-      this.#heldWrite = undefined;
-    }
+    if (changedItself) this.#undoHeldWrite(address);
     if (changedItself || this.#stepping) this.#piece = 1;
     else this.#piece = address === this.#pieceFrom ? Math.max(1, this.#piece >> 1) : PIECE;
     this.#pieceFrom = address;
@@ -263,7 +286,7 @@ export class UnicornRun {
     if (failure === INSN_INVALID) {
       const [instruction] = decode(this.#readable(at, 15), at, 1);
       return this.#end('not-judged', at, {
-        why: `${hex(at)}: Unicorn 1.0.3 does not know "${instruction?.text ?? ''}"`,
+        why: `${hex(at)}: ${this.#parts.engine} does not know "${instruction?.text ?? ''}"`,
       });
     }
     const fault = this.#faultOf(failure, at);

@@ -1,27 +1,9 @@
 // The engine over unicorn.js (Unicorn 1.0.3, shipped by @specy/x86): runs everywhere, in Node and in browsers.
-import { address as checked, hex } from '../address.ts';
-import { EngineError } from '../errors.ts';
-import { decodeOne } from '../x86/decode.ts';
-import { BlockCache } from './blocks.ts';
-import {
-  type Access,
-  type Engine,
-  type EngineName,
-  type Exit,
-  GATE_SIZE,
-  type GateHandler,
-  type RegisterName,
-  RFLAGS_WRITABLE,
-  type RunOptions,
-} from './engine.ts';
+import type { Engine } from './engine.ts';
 import type { ExecutionTable } from './judge.ts';
-import { Mappings } from './mappings.ts';
 import { loadLibrary, UnicornCpu } from './unicorn-cpu.ts';
-import { UnicornGate } from './unicorn-gate.ts';
-import { UnicornRun } from './unicorn-run.ts';
+import { UnicornEngine } from './unicorn-engine.ts';
 import { UNICORN_1_0_3 } from './unicorn-table.ts';
-
-const RFLAGS_FIXED = 2n;
 
 /**
  * Makes a CPU on unicorn.js. All of them live in the one heap of the library, 15 MB each, and share nothing else.
@@ -32,183 +14,12 @@ const RFLAGS_FIXED = 2n;
 export async function createUnicorn(table: ExecutionTable = UNICORN_1_0_3): Promise<Engine> {
   const cpu = new UnicornCpu(await loadLibrary());
   try {
-    return new UnicornEngine(cpu, table);
+    spendFirstRun(cpu);
+    cpu.syncRip();
+    return new UnicornEngine('unicorn', cpu, table);
   } catch (error) {
     cpu.close();
     throw error;
-  }
-}
-
-class UnicornEngine implements Engine {
-  readonly name: EngineName = 'unicorn';
-  readonly #cpu: UnicornCpu;
-  readonly #mappings = new Mappings();
-  readonly #blocks: BlockCache;
-  #gate: UnicornGate | undefined;
-  #run: UnicornRun | undefined;
-  /** The REP instruction that `step` left with iterations to go. */
-  #unfinishedRep: bigint | undefined;
-  #disposed = false;
-
-  constructor(cpu: UnicornCpu, table: ExecutionTable) {
-    this.#cpu = cpu;
-    this.#blocks = new BlockCache(table, (address, size) =>
-      cpu.read(address, this.#mappings.mappedBytes(address, size)),
-    );
-    spendFirstRun(cpu);
-    cpu.onBlock((low, high, size) => this.#run?.entered(low, high, size));
-    cpu.onBadAccess((access, low, high) => this.#run?.refused(access, low, high));
-    cpu.onInterrupt((vector) => this.#run?.interrupted(vector));
-    cpu.syncRip();
-  }
-
-  map(address: bigint, size: bigint, access: Access): void {
-    this.#alive('map');
-    this.#mappings.checkMap(address, size);
-    this.#gate?.makeRoom(address, size);
-    this.#cpu.map(address, size, access);
-    this.#mappings.add(address, size, access);
-  }
-
-  unmap(address: bigint, size: bigint): void {
-    this.#alive('unmap');
-    this.#mappings.checkMapped('unmap', address, size);
-    this.#cpu.unmap(address, size);
-    this.#mappings.remove(address, size);
-    this.#blocks.forget(address, size);
-  }
-
-  protect(address: bigint, size: bigint, access: Access): void {
-    this.#alive('protect');
-    this.#mappings.checkMapped('protect', address, size);
-    this.#cpu.protect(address, size, access);
-    this.#mappings.protect(address, size, access);
-  }
-
-  read(address: bigint, size: number): Uint8Array {
-    this.#alive('read');
-    this.#mappings.checkBytes('read', address, size);
-    return this.#cpu.read(address, size);
-  }
-
-  write(address: bigint, bytes: Uint8Array): void {
-    this.#alive('write');
-    this.#mappings.checkBytes('write', address, bytes.length);
-    this.#cpu.write(address, bytes);
-    this.#blocks.forget(address, BigInt(bytes.length));
-  }
-
-  readRegister(name: RegisterName): bigint {
-    this.#alive('read register');
-    const value = this.#cpu.readRegister(name);
-    return name === 'rflags' ? value | RFLAGS_FIXED : value;
-  }
-
-  writeRegister(name: RegisterName, value: bigint): void {
-    this.#alive('write register');
-    checked(value, name);
-    if (name === 'rip') this.#unfinishedRep = undefined;
-    this.#cpu.writeRegister(name, name === 'rflags' ? (value & RFLAGS_WRITABLE) | RFLAGS_FIXED : value);
-  }
-
-  readXmm(index: number): Uint8Array {
-    this.#alive('read register');
-    return this.#cpu.readXmm(xmmIndex(index));
-  }
-
-  writeXmm(index: number, bytes: Uint8Array): void {
-    this.#alive('write register');
-    if (bytes.length !== 16) throw new RangeError(`"bytes" expected 16 bytes, got ${bytes.length}`);
-    this.#cpu.writeXmm(xmmIndex(index), bytes);
-  }
-
-  run(options: RunOptions): Exit {
-    this.#idle('run');
-    checked(options.from, 'from');
-    checked(options.until, 'until');
-    if (!(options.budget >= 0))
-      throw new RangeError(`"budget" expected a count of instructions, got ${options.budget}`);
-    this.#unfinishedRep = undefined;
-    return this.#execute(options, false);
-  }
-
-  step(): Exit {
-    this.#idle('step');
-    const rip = this.#cpu.readRegister('rip');
-    const instruction = decodeOne(this.#fetchable(rip), rip);
-    const after = BigInt.asUintN(64, rip + BigInt(instruction.length));
-    const exit = this.#execute({ from: rip, until: after, budget: Number.POSITIVE_INFINITY }, true);
-    if (!instruction.isRep || exit.reason !== 'stopped') return exit;
-
-    const again = this.#unfinishedRep === rip;
-    this.#unfinishedRep = undefined;
-    const instructions = again ? 0 : 1;
-    if (exit.rip !== rip) return { ...exit, instructions };
-    // Unicorn comes back to a REP whose count has just reached 0, to find that out; the bare CPU has gone on.
-    const countMask = instruction.bytes.includes(0x67) ? 0xffffffffn : 0xffffffffffffffffn;
-    if ((this.#cpu.readRegister('rcx') & countMask) === 0n) {
-      this.#cpu.writeRegister('rip', after);
-      return { ...exit, rip: after, instructions };
-    }
-    this.#unfinishedRep = rip;
-    return { ...exit, instructions };
-  }
-
-  setGate(address: bigint, handler: GateHandler): void {
-    this.#idle('gate');
-    checked(address, 'address');
-    if (this.#gate !== undefined) {
-      if (this.#gate.address !== address) {
-        throw new EngineError('EINVAL', `the gate is at ${hex(this.#gate.address)}, not ${hex(address)}`, {
-          operation: 'gate',
-        });
-      }
-      this.#gate.handler = handler;
-      return;
-    }
-    for (const at of [address, address + BigInt(GATE_SIZE - 1)]) {
-      if (this.#mappings.at(at)?.access.includes('x') !== true) {
-        throw new EngineError('EFAULT', `${hex(at)} is not mapped executable`, { operation: 'gate' });
-      }
-    }
-    this.#gate = new UnicornGate(this.#cpu, this.#mappings, address, handler, (error) => this.#run?.threw(error));
-    this.#blocks.forget(address, BigInt(GATE_SIZE));
-  }
-
-  dispose(): void {
-    if (this.#run !== undefined) throw busy('dispose');
-    if (this.#disposed) return;
-    this.#disposed = true;
-    this.#cpu.close();
-  }
-
-  #execute(options: RunOptions, stepping: boolean): Exit {
-    const parts = { cpu: this.#cpu, blocks: this.#blocks, mappings: this.#mappings, gate: this.#gate };
-    const run = new UnicornRun(parts, options, stepping);
-    const watch = options.onMemory !== undefined || this.#mappings.selfModifiable;
-    const hook = watch ? this.#cpu.onAccess((kind, low, high, size) => run.accessed(kind, low, high, size)) : undefined;
-    this.#run = run;
-    try {
-      return run.run();
-    } finally {
-      this.#run = undefined;
-      if (hook !== undefined) this.#cpu.removeHook(hook);
-    }
-  }
-
-  /** The bytes of the instruction at `rip`, as far as they are mapped; one byte that does not decode where none are. */
-  #fetchable(rip: bigint): Uint8Array {
-    const mapped = this.#mappings.mappedBytes(rip, 15);
-    return mapped === 0 ? Uint8Array.of(0x06) : this.#cpu.read(rip, mapped);
-  }
-
-  #idle(operation: string): void {
-    this.#alive(operation);
-    if (this.#run !== undefined) throw busy(operation);
-  }
-
-  #alive(operation: string): void {
-    if (this.#disposed) throw new EngineError('EINVAL', 'the engine is disposed', { operation });
   }
 }
 
@@ -220,14 +31,4 @@ function spendFirstRun(cpu: UnicornCpu): void {
   cpu.start(page, page + 1n);
   cpu.unmap(page, page);
   cpu.writeRegister('rip', 0n);
-}
-
-function xmmIndex(index: number): number {
-  if (!Number.isInteger(index) || index < 0 || index > 15)
-    throw new RangeError(`"index" expected 0 to 15, got ${index}`);
-  return index;
-}
-
-function busy(operation: string): EngineError {
-  return new EngineError('EBUSY', 'the CPU is running', { operation });
 }

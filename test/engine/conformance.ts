@@ -133,6 +133,8 @@ export function conformance(name: string, create: () => Promise<Engine>): void {
       test('flags are those of the last operation, with the fixed bits as the CPU has them', () => {
         engine.writeRegister('rflags', 0n);
         expect(engine.readRegister('rflags')).toBe(2n);
+        expect(engine.readRegister('rsp')).toBe(STACK);
+        expect(engine.readRegister('rflags'), 'after a wide register').toBe(2n);
         run('31c0');
         expect(engine.readRegister('rflags') & 0x8c5n).toBe(0x44n); // zero, parity
         run('b0ff 0401');

@@ -2,10 +2,11 @@
 
 import { describe, expect, test } from 'vitest';
 import type { Engine } from '../../src/engine/engine.ts';
-import type { ExecutionTable } from '../../src/engine/judge.ts';
 import { createUnicorn } from '../../src/engine/unicorn.ts';
 import { WRONG, WRONG_WITH } from '../../src/engine/unicorn-measured.ts';
-import { UNICORN_1_0_3 } from '../../src/engine/unicorn-table.ts';
+import { createUnicornNative } from '../../src/engine/unicorn-native.ts';
+import * as nativeMeasured from '../../src/engine/unicorn-native-measured.ts';
+import { missingUnicorn } from '../support/native-unicorn.ts';
 import { Reader } from './bytes.ts';
 import { classify } from './codes.ts';
 import { MetalBench, type Mismatch, type MismatchKind } from './compare.ts';
@@ -28,7 +29,7 @@ const STATED: ReadonlySet<MismatchKind> = new Set(['nan', 'alignment', 'fault-de
 
 /** Every `step`-th case of a section that comes out otherwise on Unicorn, up to `enough` of them. */
 async function differences(
-  table: ExecutionTable,
+  create: () => Promise<Engine>,
   sections: Iterable<[Section, Iterable<Case>]>,
   step: number,
   enough = Number.POSITIVE_INFINITY,
@@ -42,7 +43,7 @@ async function differences(
       if (found.length >= enough) break;
       if (number++ % step !== 0) continue;
       if (open === undefined) {
-        const engine = await createUnicorn(table);
+        const engine = await create();
         open = { engine, bench: new MetalBench(engine, vectors.seed) };
       }
       const mismatch = open.bench.run(input, result);
@@ -135,44 +136,60 @@ describe('comparing an engine with the bare CPU', () => {
   });
 });
 
-describe("Unicorn's table of what it executes rightly", () => {
-  test('lets nothing through that comes out otherwise than on the bare CPU', async () => {
-    const names = [...vectors.sections.keys()].filter((name) => name !== PROGRAM);
-    const { judged, found } = await differences(UNICORN_1_0_3, sectionsOf(names), 7);
-    expect(found.filter((mismatch) => mismatch.kind !== 'refused')).toEqual([]);
-    expect(judged).toBeGreaterThan(10_000);
-  });
+/** The builds of Unicorn with their tables. */
+const BUILDS = [
+  { name: 'unicorn', create: createUnicorn, measured: { WRONG, WRONG_WITH }, missing: undefined },
+  { name: 'unicorn-native', create: createUnicornNative, measured: nativeMeasured, missing: missingUnicorn },
+] as const;
 
-  test('keeps out only what really differs', async () => {
-    const measured = [...WRONG, ...WRONG_WITH.filter(([, , example]) => example !== 'as its kin')];
+describe.each(BUILDS)('the table of what $name executes rightly', ({ name: build, create, measured, missing }) => {
+  const skipped = missing === undefined ? '' : ` (skipped: ${missing})`;
+  const { WRONG, WRONG_WITH } = measured;
+
+  test.skipIf(missing !== undefined)(
+    `lets nothing through that comes out otherwise than on the bare CPU${skipped}`,
+    async () => {
+      const names = [...vectors.sections.keys()].filter((name) => name !== PROGRAM);
+      const { judged, found } = await differences(create, sectionsOf(names), 7);
+      expect(found.filter((mismatch) => mismatch.kind !== 'refused')).toEqual([]);
+      expect(judged).toBeGreaterThan(10_000);
+    },
+  );
+
+  test.skipIf(missing !== undefined)(`keeps out only what really differs${skipped}`, async () => {
+    const entries = [...WRONG, ...WRONG_WITH.filter(([, , example]) => example !== 'as its kin')];
     const deadly = new Set(WRONG.filter(([, reason]) => reason.startsWith('ends')).map(([name]) => name));
-    const kept = measured.map(([name]) => name);
+    const kept = entries.map(([name]) => name);
     const unchanged: string[] = [];
     for (const name of kept.filter((one) => !deadly.has(one))) {
       const codes = rows
         .filter((row) => row.name === name || row.mnemonic.toLowerCase() === name)
         .map((row) => row.name);
-      const { found } = await differences(EVERYTHING, sectionsOf(codes), 1, 1);
+      const { found } = await differences(() => create(EVERYTHING), sectionsOf(codes), 1, 1);
       if (found.length === 0) unchanged.push(name);
     }
-    expect(unchanged, 'no longer wrong; run npx tsx test/metal/unicorn-table.ts').toEqual([]);
+    expect(unchanged, `no longer wrong; run npx tsx test/metal/unicorn-table.ts ${build}`).toEqual([]);
+    if (build !== 'unicorn') return;
     // in a child process, which the abort does not leave usable
     const [report] = await survey('unicorn', ['Pextrw_r32_xmm_imm8']);
     expect(deadly.has('pextrw')).toBe(true);
     expect(report?.mismatches.some((mismatch) => mismatch.detail.includes('abort()'))).toBe(true);
   });
 
-  test.skipIf(typeof native === 'string')(`holds for programs, where flags are carried along${why}`, async () => {
-    if (typeof native === 'string') return;
-    const kept = new Set([...WRONG, ...WRONG_WITH].map(([name]) => name));
-    const fit = programRows(rows).filter((row) => !kept.has(row.name) && !kept.has(row.mnemonic.toLowerCase()));
-    const inputs = [...programs(fit, 600, vectors.seed)];
-    const section = runNative(native, PROGRAM, inputs, vectors.seed);
-    const { judged, found } = await differences(UNICORN_1_0_3, [[section, inputs]], 1);
-    // it refuses some encodings of what it knows, and says so
-    expect(found.filter((mismatch) => mismatch.kind !== 'refused')).toEqual([]);
-    expect(judged).toBeGreaterThan(0.8 * inputs.length);
-  });
+  test.skipIf(typeof native === 'string' || missing !== undefined)(
+    `holds for programs, where flags are carried along${why}${skipped}`,
+    async () => {
+      if (typeof native === 'string') return;
+      const kept = new Set([...WRONG, ...WRONG_WITH].map(([name]) => name));
+      const fit = programRows(rows).filter((row) => !kept.has(row.name) && !kept.has(row.mnemonic.toLowerCase()));
+      const inputs = [...programs(fit, 600, vectors.seed)];
+      const section = runNative(native, PROGRAM, inputs, vectors.seed);
+      const { judged, found } = await differences(create, [[section, inputs]], 1);
+      // it refuses some encodings of what it knows, and says so
+      expect(found.filter((mismatch) => mismatch.kind !== 'refused')).toEqual([]);
+      expect(judged).toBeGreaterThan(0.8 * inputs.length);
+    },
+  );
 });
 
 /** A result without what is undefined. */

@@ -5,6 +5,7 @@
 import { createEngine } from '../../src/engine/create.ts';
 import type { Engine, EngineName } from '../../src/engine/engine.ts';
 import { createUnicorn } from '../../src/engine/unicorn.ts';
+import { createUnicornNative } from '../../src/engine/unicorn-native.ts';
 import { MetalBench } from './compare.ts';
 import { loadVectors } from './load.ts';
 import { casesOfSection } from './sections.ts';
@@ -15,7 +16,9 @@ const [name = 'unicorn', skipText = '', ...codes] = process.argv.slice(2);
 const skip = new Set(skipText.split(',').filter((id) => id !== ''));
 
 async function open(): Promise<Engine> {
-  return name === 'unicorn' ? createUnicorn(EVERYTHING) : createEngine(name as EngineName);
+  if (name === 'unicorn') return createUnicorn(EVERYTHING);
+  if (name === 'unicorn-native') return createUnicornNative(EVERYTHING);
+  return createEngine(name as EngineName);
 }
 
 function say(line: object): void {

@@ -1,10 +1,11 @@
-// Writes what Unicorn 1.0.3 executes rightly, as measured. Run: npx tsx test/metal/unicorn-table.ts [SURVEY.json]
+// Writes what a Unicorn executes rightly, as measured. Run: npx tsx test/metal/unicorn-table.ts [unicorn|unicorn-native]
 
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { bytesOfHex } from '../../src/address.ts';
 import { CIRCUMSTANCES, type Circumstance, circumstanceHolds } from '../../src/engine/judge.ts';
+import { loadLibUnicorn } from '../../src/engine/libunicorn.ts';
 import { decodeOne } from '../../src/x86/decode.ts';
 import { type CodeRow, classify } from './codes.ts';
 import type { Mismatch } from './compare.ts';
@@ -15,7 +16,14 @@ import { PROGRAM } from './programs.ts';
 import { casesOfSection } from './sections.ts';
 import { type CodeReport, survey } from './survey.ts';
 
-const TABLE = fileURLToPath(new URL('../../src/engine/unicorn-measured.ts', import.meta.url));
+/** The builds of Unicorn: how the header calls them, and where their tables go. */
+const BUILDS: Readonly<Record<string, { title: () => Promise<string>; file: string }>> = {
+  unicorn: { title: async () => 'Unicorn 1.0.3 (unicorn.js)', file: 'unicorn-measured.ts' },
+  'unicorn-native': {
+    title: async () => `Unicorn ${(await loadLibUnicorn()).version} (libunicorn)`,
+    file: 'unicorn-native-measured.ts',
+  },
+};
 
 /** Where few cases have the circumstance, and it goes wrong for all codes of the kind. */
 const KIN = 'as its kin';
@@ -23,12 +31,15 @@ const KIN = 'as its kin';
 /** Differences that hold for the engine as a whole, not for one instruction; see the header of the table. */
 const TOLERATED = new Set(['nan', 'alignment', 'fault-detail']);
 
-const [given] = process.argv.slice(2);
+const [engine = 'unicorn'] = process.argv.slice(2);
+const build = BUILDS[engine];
+if (build === undefined) throw new RangeError(`"${engine}" is no build of Unicorn: ${Object.keys(BUILDS).join(', ')}`);
+const title = await build.title();
+const table = fileURLToPath(new URL(`../../src/engine/${build.file}`, import.meta.url));
 const vectors = loadVectors();
 const { rows, excluded } = classify();
 const codes = [...vectors.sections.keys()].filter((code) => code !== PROGRAM);
-const reports: CodeReport[] =
-  given === undefined ? await survey('unicorn', codes) : JSON.parse(readFileSync(given, 'utf8'));
+const reports: CodeReport[] = await survey(engine, codes);
 const byCode = new Map(reports.map((report) => [report.code, report]));
 
 const right = new Set<string>();
@@ -64,8 +75,8 @@ for (const [name] of excluded) {
 }
 for (const row of rows) if (!right.has(row.mnemonic.toLowerCase())) collapse(row.mnemonic.toLowerCase());
 
-writeFileSync(TABLE, tableText());
-spawnSync('npx', ['biome', 'format', '--write', TABLE], { stdio: 'inherit' });
+writeFileSync(table, tableText());
+spawnSync('npx', ['biome', 'format', '--write', table], { stdio: 'inherit' });
 console.log(
   `${right.size} mnemonics; ${wrong.size} wrong, ${uncompared.length} not compared, ${limited.size} limited, ${nan.length} with other NaNs`,
 );
@@ -123,7 +134,7 @@ function tableText(): string {
   const cases = reports.reduce((sum, report) => sum + (report.code === PROGRAM ? 0 : report.cases), 0);
   const lines = (entries: Iterable<readonly unknown[]>) =>
     [...entries].map((entry) => `  ${JSON.stringify(entry)},\n`).join('');
-  return `// Made by \`npx tsx test/metal/unicorn-table.ts\`; do not edit. What Unicorn 1.0.3 (unicorn.js) executes as the bare CPU does:
+  return `// Made by \`npx tsx test/metal/unicorn-table.ts ${engine}\`; do not edit. What ${title} executes as the bare CPU does:
 // ${cases} cases over ${byCode.size} encodings, against ${vectors.host.cpu}.
 //
 // These differences hold for the engine as a whole and keep no instruction out: a misaligned 16-byte SSE operand is not
