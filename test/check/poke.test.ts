@@ -24,7 +24,7 @@ const without = (...gone: number[]): PokeStep[] => INT3.filter((_, i) => !gone.i
 const swapped = (i: number, j: number): PokeStep[] =>
   INT3.map((step, k) => (k === i ? INT3[j] : k === j ? INT3[i] : step) ?? step);
 
-describe('these hold', () => {
+describe('these hold (F16–F19)', () => {
   const GOOD: readonly [string, string, string, PokeQuestion['protocol'], bigint?][] = [
     ['NOP5 to a call by int3', NOP5, CALL, 'int3'],
     ['a call to NOP5 by int3', CALL, NOP5, 'int3'],
