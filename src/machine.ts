@@ -13,13 +13,16 @@ import { RangeSet } from './ftrace/ranges.ts';
 import { SITE_SIZE } from './ftrace/site.ts';
 import type { KernelVersion, TrampolineKind } from './ftrace/trampoline.ts';
 import type { LoadedImage } from './image/image.ts';
+import { mirrorPatch } from './livepatch/guest-mirror.ts';
 import { Livepatch, type Policy, type TransitionMode } from './livepatch/livepatch.ts';
 import { type EventHook, Log } from './livepatch/log.ts';
+import type { PatchSpec } from './livepatch/patch.ts';
 import { TaskList } from './livepatch/tasks.ts';
 import type { Argument } from './machine/arguments.ts';
 import { ARRIVING_REGISTERS, CALLEE_SAVED, prepareCall } from './machine/arguments.ts';
 import { CANARY_OFFSET, GUEST_MAP } from './machine/guest-map.ts';
 import { Images, type LoadOptions, type Location, type ModuleRoutine } from './machine/images.ts';
+import { patchStruct } from './machine/patch-struct.ts';
 
 /** How a machine is made. */
 export interface MachineOptions {
@@ -159,10 +162,16 @@ export class Machine {
       policy: options.policy ?? 'independent',
       trampoline: options.trampoline ?? 'args',
       // a task that is not running has returned from its last call
-      runGuest: (image, symbol) => this.call(`${image}:${symbol}`).returns,
+      runGuest: (target, args) => this.call(target, args).returns,
+      writeBack: (patch) =>
+        mirrorPatch(patch, {
+          write: (at, bytes) => engine.write(at, bytes),
+          moduleStruct: (name) => this.images.moduleStruct(name) ?? 0n,
+        }),
       moduleState: (name) => this.images.moduleState(name),
       object: (name) => this.images.object(name),
       image: (name) => this.images.scope(name),
+      holder: (at) => this.images.holder(at),
       location: (at) => this.images.site(at),
     });
     installGate({
@@ -203,7 +212,10 @@ export class Machine {
     const image = this.images.load(bytes, options);
     this.ftrace.addSites(image.sites.map((site) => site.address));
     this.#glue.add(entryRanges(image));
-    if (this.images.kindOf(image) !== 'module') return image;
+    if (this.images.kindOf(image) !== 'module') {
+      this.images.setModuleState(name, 'LIVE');
+      return image;
+    }
     try {
       this.livepatch.moduleComing(name);
       try {
@@ -242,6 +254,18 @@ export class Machine {
     this.images.setModuleState(name, 'GOING');
     this.livepatch.moduleGoing(name);
     this.#remove(image);
+  }
+
+  /**
+   * The patch that an image of kind livepatch holds as a struct klp_patch, decoded from guest memory as it is now; give
+   * it to `livepatch.enable`.
+   *
+   * @param symbol the struct's symbol; needed where the image has several
+   * @throws {PatchError} ENOENT no such image, symbol or struct, or several · EINVAL, EFAULT the struct is wrong,
+   * `address` says where · EINVAL the module is not marked as a livepatch (L11)
+   */
+  patchStruct(image: string, symbol?: string): PatchSpec {
+    return patchStruct(image, symbol, { images: this.images, engine: this.engine, log: this.log });
   }
 
   /**

@@ -247,11 +247,13 @@ export class Livepatch {
       throw new PatchError('EBUSY', 'called from inside a callback', { operation });
     }
     this.#busy = true;
+    const before = this.#life.patches.all;
     let result: T;
     try {
       result = act();
     } finally {
       this.#busy = false;
+      for (const patch of new Set([...before, ...this.#life.patches.all])) this.#parts.writeBack(patch);
     }
     this.#life.callbacks.rethrow();
     return result;
