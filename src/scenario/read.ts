@@ -74,7 +74,7 @@ function readMachine(node: JsonNode | undefined): ScenarioMachine {
   node.keys(['kernel', 'policy', 'transition', 'handler', 'tasks', 'budget']);
   const kernel = node.get('kernel')?.oneOf(['6.1', '6.12']);
   const budget = node.get('budget')?.count(1, MAX_BUDGET);
-  const policy = node.get('policy')?.oneOf(['independent', 'strict-stack'], ['v10']);
+  const policy = node.get('policy')?.oneOf(['independent', 'strict-stack', 'v10']);
   const transition = node.get('transition')?.oneOf(['auto', 'manual']);
   node.get('handler')?.oneOf(['core'], ['guest']);
   const tasks = node.get('tasks');

@@ -11,7 +11,7 @@ export const enable: Verb = patchVerb('enable', ({ machine, patches }, name) => 
   if (spec !== undefined) machine.livepatch.enable(specOf(machine, spec));
 });
 
-/** `{"register":"A"}` and `{"unregister":"A"}`: the policy `strict-stack` only (L52). */
+/** `{"register":"A"}` and `{"unregister":"A"}`: the policies `strict-stack` and `v10` only (L52, L53). */
 export const register: Verb = patchVerb('register', ({ machine, patches }, name) => {
   const spec = patches.get(name);
   if (spec !== undefined) machine.livepatch.register(specOf(machine, spec));
