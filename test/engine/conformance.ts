@@ -468,7 +468,7 @@ export function conformance(name: string, create: () => Promise<Engine>): void {
     });
 
     describe('changing code', () => {
-      test('a patch between runs takes effect and is counted', () => {
+      test('a patch between runs takes effect and is counted (F49)', () => {
         expect(run('31c0 b001 90').instructions).toBe(3);
         engine.write(CODE + 2n, bytesOfHex('909090'));
         expect(engine.run({ from: CODE, until: CODE + 5n, budget: 100 }).instructions).toBe(4);

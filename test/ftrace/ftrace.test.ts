@@ -80,7 +80,7 @@ describe('what is refused changes no byte', () => {
     refused('EBUSY', () => ftrace.register({ ...ops(0), name: 'other' }), /used by 'f0'/);
   });
 
-  test('other bytes at the site are EINVAL, shown with the expected ones, and end ftrace for good (F11, F14)', () => {
+  test('other bytes at the site are EINVAL, shown with the expected ones, and end ftrace for good (F11, F12, F14)', () => {
     engine.write(SITES[1] ?? 0n, Uint8Array.of(0x90));
     refused('EINVAL', () => ftrace.register(ops(1)), /holds 901f440000, expected 0f1f440000/);
     refused('ENODEV', () => ftrace.register(ops(0)), /earlier mismatch/);

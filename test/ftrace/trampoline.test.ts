@@ -32,7 +32,7 @@ const LAYOUTS = [
 describe.each(LAYOUTS)('the $kind trampoline of $kernel', ({ kind, kernel, size, opPtr, call, ...rest }) => {
   const { bytes, labels } = opsTrampoline(spec(kind, kernel));
 
-  test('has the size and the offsets of the real one', () => {
+  test('has the size and the offsets of the real one (F30, F32)', () => {
     expect(labels.get(END)).toBe(size);
     expect(labels.get(OP_PTR)).toBe(opPtr);
     expect(labels.get(HANDLER_CALL)).toBe(call);
@@ -41,7 +41,7 @@ describe.each(LAYOUTS)('the $kind trampoline of $kernel', ({ kind, kernel, size,
     if ('jnz' in rest) expect([...bytes.subarray(rest.jnz, rest.jnz + 2)]).toEqual([0x66, 0x90]);
   });
 
-  test('loads its ops, calls the handler and ends in the return thunk', () => {
+  test('loads its ops, calls the handler and ends in the return thunk (F28, F29, F31)', () => {
     const code = decode(bytes.subarray(0, size + 5), TRAMPOLINE);
     expect(code.every((one) => one.flow !== 'invalid')).toBe(true);
     expect(code.find((one) => one.flow === 'call')?.target).toBe(HANDLER);
@@ -95,7 +95,7 @@ describe('a call through the trampoline of 6.1 with a two-instruction handler', 
 });
 
 describe.each(LAYOUTS)('what the handler finds and what the target gets ($kind, $kernel)', ({ kind, kernel }) => {
-  test('pt_regs, arguments and registers are those of the rules', async () => {
+  test('pt_regs, arguments and registers are those of the rules (F20–F25)', async () => {
     const engine = await guest(kind, kernel, redirect);
     const before = new Map(x86.REGS.map((reg, i) => [reg, 0x1111_2222_3333_0000n + BigInt(i)] as const));
     for (const [reg, value] of before) if (reg !== 'rsp') engine.writeRegister(reg, value);

@@ -40,7 +40,7 @@ const ROWS: Row[] = [
 describe.each(ROWS)('$file', ({ file, form, offset, original, idle }) => {
   const image = loadFixture(file);
 
-  test('has a site in each of its functions that is traced', () => {
+  test('has a site in each of its functions that is traced (F1, F3)', () => {
     const traced = ['checksum', 'find_text', 'sort_items', 'fibonacci', 'divide', 'tail_call', 'sum_eight', 'operate'];
     for (const name of traced) {
       const info = image.functionNamed(name);
@@ -50,7 +50,7 @@ describe.each(ROWS)('$file', ({ file, form, offset, original, idle }) => {
     }
   });
 
-  test('holds the idle NOP at each site, in place of what the compiler wrote', () => {
+  test('holds the idle NOP at each site, in place of what the compiler wrote (F2, F6)', () => {
     expect(image.sites.length).toBeGreaterThanOrEqual(15);
     for (const site of image.sites) {
       expect(hexBytes(site.original)).toMatch(original);
@@ -103,7 +103,7 @@ describe('entries that no compiler here makes', () => {
     ['clang_nop', 'nop5-clang', 0, NOP5],
     ['sealed', 'nop5', 4, NOP5],
     ['sizeless', 'nop5', 0, NOP5],
-  ])('%s is patchable as %s at +%i', (name, form, offset, idle) => {
+  ])('%s is patchable as %s at +%i (F5)', (name, form, offset, idle) => {
     const site = image.functionNamed(name)?.site;
     expect(site).toMatchObject({ form, offset, func: name });
     expect(hexBytes(site?.idle ?? new Uint8Array())).toBe(idle);
