@@ -1,9 +1,13 @@
 // Tasks and their patch state (L8).
 import { EINVAL, ENOENT, ENOMEM } from './errno';
-import { CONTEXT_NORMAL, IDLE, PATCHED, TASK_STRIDE, Task } from './layout';
+import { CONTEXT_NORMAL, IDLE, PATCHED, TASK_STRIDE, Task, UNPATCHED } from './layout';
 import { taskCapacity, tasksBase } from './pools';
 
 let taskUse: u32 = 0;
+/** Tasks in each patch state, so that one switch of one task costs no walk of all (L73). */
+let idleCount: u32 = 0;
+let unpatchedCount: u32 = 0;
+let patchedCount: u32 = 0;
 let fresh: usize = 0; // bytes of the task pool that were ever used
 let freeTask: Task | null = null;
 
@@ -19,6 +23,7 @@ export function addTask(): i32 {
     fresh += TASK_STRIDE;
   }
   task.patchState = IDLE;
+  count(IDLE, 1);
   task.context = CONTEXT_NORMAL;
   task.held = 0;
   task.live = 1;
@@ -31,6 +36,7 @@ export function removeTask(handle: usize): i32 {
   if (!isTask(handle)) return -ENOENT;
   const task = changetype<Task>(handle);
   task.live = 0;
+  count(task.patchState, -1);
   task.nextFree = freeTask;
   freeTask = task;
   taskUse--;
@@ -41,7 +47,10 @@ export function removeTask(handle: usize): i32 {
 export function setPatchState(handle: usize, state: i32): i32 {
   if (state < IDLE || state > PATCHED) return -EINVAL;
   if (!isTask(handle)) return -ENOENT;
-  changetype<Task>(handle).patchState = state;
+  const task = changetype<Task>(handle);
+  count(task.patchState, -1);
+  count(state, 1);
+  task.patchState = state;
   return 0;
 }
 
@@ -49,6 +58,8 @@ export function setPatchState(handle: usize, state: i32): i32 {
 export function setPatchStateAll(state: i32): i32 {
   if (state < IDLE || state > PATCHED) return -EINVAL;
   for (let at: usize = 0; at < fresh; at += TASK_STRIDE) changetype<Task>(tasksBase + at).patchState = state;
+  idleCount = unpatchedCount = patchedCount = 0;
+  count(state, <i32>taskUse);
   return 0;
 }
 
@@ -59,12 +70,7 @@ export function patchState(handle: usize): i32 {
 
 /** How many tasks have this patch state: all must match the target to complete (L73). */
 export function tasksIn(state: i32): u32 {
-  let count: u32 = 0;
-  for (let at: usize = 0; at < fresh; at += TASK_STRIDE) {
-    const task = changetype<Task>(tasksBase + at);
-    if (task.live && task.patchState == state) count++;
-  }
-  return count;
+  return state == IDLE ? idleCount : state == UNPATCHED ? unpatchedCount : state == PATCHED ? patchedCount : 0;
 }
 
 /** Whether a handle names a live task. */
@@ -76,4 +82,11 @@ export function isTask(handle: usize): bool {
 /** Tasks there are. */
 export function tasksUsed(): u32 {
   return taskUse;
+}
+
+/** Notes that so many tasks more are in a patch state. */
+function count(state: i32, more: i32): void {
+  if (state == IDLE) idleCount += more;
+  else if (state == UNPATCHED) unpatchedCount += more;
+  else patchedCount += more;
 }

@@ -357,7 +357,7 @@ export class Machine {
 
   #remove(image: LoadedImage): void {
     this.ftrace.removeSites(image.sites.map((site) => site.address));
-    for (const range of entryRanges(image)) this.#glue.remove(range);
+    this.#glue.remove(entryRanges(image));
     this.images.unload(image.name);
   }
 

@@ -12,7 +12,7 @@ export class RangeSet {
 
   /** Adds ranges; an overlap with a present one is merged. */
   add(ranges: readonly Range[]): void {
-    const all = [...this.#ranges, ...ranges].sort((a, b) => (a.start < b.start ? -1 : a.start > b.start ? 1 : 0));
+    const all = [...this.#ranges, ...ranges].sort(byStart);
     const merged: Range[] = [];
     for (const { start, end } of all) {
       const last = merged.at(-1);
@@ -22,13 +22,21 @@ export class RangeSet {
     this.#ranges = merged;
   }
 
-  /** Takes everything from `start` to `end` out. */
-  remove({ start, end }: Range): void {
-    this.#ranges = this.#ranges.flatMap((range) => {
-      if (range.end <= start || range.start >= end) return [range];
+  /** Takes ranges out, all in one walk: an image has one for each of its functions. */
+  remove(gone: readonly Range[]): void {
+    const holes = [...gone].sort(byStart);
+    let first = 0;
+    this.#ranges = this.#ranges.flatMap(({ start, end }) => {
       const rest: Range[] = [];
-      if (range.start < start) rest.push({ start: range.start, end: start });
-      if (range.end > end) rest.push({ start: end, end: range.end });
+      let from = start;
+      while ((holes[first]?.end ?? end) <= start && first < holes.length) first++;
+      for (let at = first; ; at++) {
+        const hole = holes[at];
+        if (hole === undefined || hole.start >= end) break;
+        if (hole.start > from) rest.push({ start: from, end: hole.start });
+        if (hole.end > from) from = hole.end;
+      }
+      if (from < end) rest.push({ start: from, end });
       return rest;
     });
   }
@@ -46,4 +54,8 @@ export class RangeSet {
     const range = this.#ranges[low];
     return range !== undefined && range.start <= address ? range.end : address;
   }
+}
+
+function byStart(a: Range, b: Range): number {
+  return a.start < b.start ? -1 : a.start > b.start ? 1 : 0;
 }

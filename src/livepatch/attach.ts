@@ -16,11 +16,23 @@ export interface AttachParts {
   kind: TrampolineKind;
 }
 
+/** One entry of a func stack, as a reader sees it. */
+export interface StackEntry {
+  patch: string;
+  /** The new function's symbol; of a nop the original's. */
+  newFunc: string;
+  address: bigint;
+  /** It stands for the original (L56). */
+  nop: boolean;
+  /** Only patched tasks see it. */
+  transition: boolean;
+}
+
 /** The func stacks as livepatch uses them. */
 export class FuncAttacher {
   readonly #parts: AttachParts;
-  /** The one ops of each original function that has a stack (L26), by site. */
-  readonly #ops = new Map<bigint, Ops>();
+  /** The one ops of each original function that has a stack (L26), and how many funcs are on it, by site. */
+  readonly #ops = new Map<bigint, { readonly ops: Ops; depth: number }>();
   /** Owner number in the core → func. */
   readonly #owners = new Map<number, Func>();
   #nextOwner = 1;
@@ -29,11 +41,13 @@ export class FuncAttacher {
     this.#parts = parts;
   }
 
-  /** The funcs on the stack of a site, newest first. */
-  stack(site: bigint): Func[] {
+  /** The func stack of a site, newest first. */
+  stack(site: bigint): StackEntry[] {
     return this.#parts.core.stack(site).flatMap(({ owner }) => {
       const func = this.#owners.get(owner);
-      return func === undefined ? [] : [func];
+      if (func === undefined) return [];
+      const { patch, newName, newFunc, nop, transition } = func;
+      return [{ patch, newFunc: newName, address: newFunc, nop, transition }];
     });
   }
 
@@ -94,7 +108,9 @@ export class FuncAttacher {
     // the stack is non-empty before the site can fire (L29)
     const handle = core.pushFunc(site, func.newFunc, owner, { transition: func.transition, nop: func.nop });
     this.#owners.set(owner, func);
-    if (!this.#ops.has(site)) {
+    const present = this.#ops.get(site);
+    if (present !== undefined) present.depth++;
+    else {
       const ops: Ops = { name: func.oldName, site, kind };
       try {
         ftrace.register(ops);
@@ -103,7 +119,7 @@ export class FuncAttacher {
         this.#owners.delete(owner);
         throw this.#registerError(func, site, error);
       }
-      this.#ops.set(site, ops);
+      this.#ops.set(site, { ops, depth: 1 });
     }
     func.handle = handle;
   }
@@ -112,11 +128,11 @@ export class FuncAttacher {
   #unpatchFunc(func: Func, handle: number): void {
     const { core, ftrace } = this.#parts;
     const { owner, site } = core.func(handle);
-    const ops = this.#ops.get(site);
-    if (core.stack(site).length === 1 && ops !== undefined) {
-      ftrace.unregister(ops);
+    const user = this.#ops.get(site);
+    if (user?.depth === 1) {
+      ftrace.unregister(user.ops);
       this.#ops.delete(site);
-    }
+    } else if (user !== undefined) user.depth--;
     core.removeFunc(handle);
     this.#owners.delete(owner);
     func.handle = undefined;

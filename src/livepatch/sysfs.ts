@@ -2,6 +2,7 @@
 import { PatchError } from '../errors.ts';
 import { identity } from './init.ts';
 import { objectTitle, type Patch } from './patch.ts';
+import type { PatchList } from './patch-list.ts';
 
 /** What writing to an attribute does; the machine's own operations. */
 export interface SysfsActions {
@@ -33,12 +34,12 @@ const WO = '--w-------';
  */
 export function sysfsNode(
   path: string,
-  patches: readonly Patch[],
+  patches: PatchList,
   transitioning: Patch | undefined,
   kernel: string,
 ): SysfsNode | undefined {
   const [name, ...rest] = path.split('/');
-  const patch = patches.find((one) => one.name === name);
+  const patch = patches.get(name ?? '');
   if (patch === undefined) return undefined;
   const bit = (value: boolean): string => (value ? '1' : '0');
   const [first, second, ...more] = rest;
@@ -64,10 +65,10 @@ export function sysfsNode(
  *
  * @throws {PatchError} ENOENT no such file · EPERM it cannot be written · EINVAL, EBUSY (L47, L83, L84)
  */
-export function sysfsWrite(path: string, value: string, patches: readonly Patch[], actions: SysfsActions): void {
+export function sysfsWrite(path: string, value: string, patches: PatchList, actions: SysfsActions): void {
   const operation = 'sysfs write';
   const [name, file, ...more] = path.split('/');
-  const patch = patches.find((one) => one.name === name);
+  const patch = patches.get(name ?? '');
   const fail = (code: 'ENOENT' | 'EPERM' | 'EINVAL', fact: string): PatchError =>
     new PatchError(code, fact, { operation, ...(patch === undefined ? {} : { patch: patch.name }) });
   if (patch === undefined || file === undefined) throw fail('ENOENT', `no file '${path}'`);

@@ -24,8 +24,17 @@ export class TaskList {
     for (const name of names.length === 0 ? ['init'] : names) this.#make(name);
   }
 
+  /** A copy of the list; loops over many tasks use the list itself. */
   get all(): readonly Task[] {
     return [...this.#tasks.values()];
+  }
+
+  get size(): number {
+    return this.#tasks.size;
+  }
+
+  [Symbol.iterator](): Iterator<Task> {
+    return this.#tasks.values();
   }
 
   /** The task that calls unless a call names another: the oldest. */

@@ -19,6 +19,14 @@ export interface SwitchAttempt {
   readonly answer: SwitchAnswer;
 }
 
+/** The transition that runs. */
+export interface TransitionState {
+  readonly patch: string;
+  readonly target: Target;
+  /** Tasks that have not reached the target, and what keeps each from it now. */
+  readonly left: readonly SwitchAttempt[];
+}
+
 /** Every so many retries the tasks that are left get a signal (L72). */
 const SIGNALS_TIMEOUT = 15;
 
@@ -66,6 +74,14 @@ export class Transition {
     return { task: name, answer: task.onCpu ? 'EBUSY' : 'ok' };
   }
 
+  /** Which patch, where to, and the tasks that have not reached the target. */
+  state(): TransitionState {
+    const { core, tasks } = this.#parts;
+    const left: SwitchAttempt[] = [];
+    for (const task of tasks) if (core.patchState(task.handle) !== this.#target) left.push(this.check(task));
+    return { patch: this.patch.name, target: this.#target, left };
+  }
+
   /** Tries to switch one task (klp_try_switch_task, L69). */
   trySwitch(task: Task): SwitchAttempt {
     const { core, log } = this.#parts;
@@ -78,12 +94,12 @@ export class Transition {
 
   /** True once every task has reached the target (L73). */
   get done(): boolean {
-    return this.#parts.core.tasksIn(this.#target) === this.#parts.tasks.all.length;
+    return this.#parts.core.tasksIn(this.#target) === this.#parts.tasks.size;
   }
 
   /** One pass of the periodic work: every task tries; those left get a signal every 15th time (L72). */
   tryAll(): void {
-    for (const task of this.#parts.tasks.all) this.trySwitch(task);
+    for (const task of this.#parts.tasks) this.trySwitch(task);
     if (this.done) return;
     // the kernel says so once in a transition
     if (this.#tries === SIGNALS_TIMEOUT) this.#parts.log.emit({ kind: 'signaling' });

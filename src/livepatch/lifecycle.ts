@@ -1,0 +1,217 @@
+// What becomes of a patch: initialised, enabled, turned round, disabled, freed, in the order of klp/core.c.
+import type { Core } from '../core/core.ts';
+import { PatchError } from '../errors.ts';
+import type { Ftrace } from '../ftrace/ftrace.ts';
+import type { TrampolineKind } from '../ftrace/trampoline.ts';
+import { FuncAttacher } from './attach.ts';
+import { type CallbackParts, CallbackRunner } from './callbacks.ts';
+import { type InitParts, initPatch } from './init.ts';
+import type { Log } from './log.ts';
+import type { ModuleParts } from './modules.ts';
+import { objectTitle, type Patch, type PatchObject, type PatchSpec } from './patch.ts';
+import { PatchList } from './patch-list.ts';
+import { type Policy, refuseToSkip, refuseToUndercut } from './policy.ts';
+import { isCompatible } from './states.ts';
+import type { TaskList } from './tasks.ts';
+import { type Target, Transition } from './transition.ts';
+
+/** Who makes tasks switch: every operation that leaves a transition running, or only `switchTasks` and `tick`. */
+export type TransitionMode = 'auto' | 'manual';
+
+/** What livepatch works with. */
+export interface LivepatchParts extends Omit<InitParts, 'log'>, Omit<CallbackParts, 'log'> {
+  core: Core;
+  ftrace: Ftrace;
+  log: Log;
+  tasks: TaskList;
+  /** The kind of trampoline: args since 5.11 (L27). */
+  trampoline: TrampolineKind;
+  transition: TransitionMode;
+  policy: Policy;
+  kernel: string;
+}
+
+/** The patches of one machine and the transition that runs, at most one. */
+export class Lifecycle {
+  readonly patches = new PatchList();
+  readonly attacher: FuncAttacher;
+  readonly callbacks: CallbackRunner;
+  readonly #parts: LivepatchParts;
+  #transition: Transition | undefined;
+
+  constructor(parts: LivepatchParts) {
+    const { core, ftrace, log, trampoline } = parts;
+    this.#parts = parts;
+    this.attacher = new FuncAttacher({ core, ftrace, log, kind: trampoline });
+    this.callbacks = new CallbackRunner(parts);
+  }
+
+  /** The transition that runs, or undefined. */
+  get transition(): Transition | undefined {
+    return this.#transition;
+  }
+
+  /** klp_enable_patch of 5.1 and later (L9–L20). */
+  insertAndEnable(spec: PatchSpec): Patch {
+    const patch = this.init('enable', spec);
+    this.refuseInTransition('enable', spec.name);
+    this.patches.add(patch);
+    try {
+      this.#enable(patch);
+    } catch (error) {
+      this.patches.withdraw(patch);
+      throw error;
+    }
+    this.patches.hold(patch);
+    this.#start();
+    return patch;
+  }
+
+  /** klp_enable_patch of 5.0 and earlier: only the first disabled patch (L52). */
+  enableRegistered(name: string): Patch {
+    const about = { operation: 'enable', patch: name };
+    const patch = this.patches.get(name);
+    if (patch === undefined) throw new PatchError('EINVAL', `patch '${name}' is not registered`, about);
+    this.refuseInTransition('enable', name);
+    if (patch.enabled) throw new PatchError('EINVAL', `patch '${name}' is enabled already`, about);
+    refuseToSkip(patch, this.patches);
+    this.#enable(patch);
+    this.#start();
+    return patch;
+  }
+
+  /** klp_init_patch, and what is checked before it. */
+  init(operation: string, spec: PatchSpec): Patch {
+    const { name } = spec;
+    const about = { operation, patch: name };
+    if (this.patches.get(name) !== undefined) {
+      const fact = `patch '${name}' is ${operation === 'enable' ? 'enabled' : 'there'} already`;
+      throw new PatchError('EEXIST', fact, about);
+    }
+    if (this.patches.isKeptForGood(name)) {
+      throw new PatchError('EEXIST', `the module of '${name}' is loaded for good: the patch was forced`, about);
+    }
+    const listed = this.patches.all;
+    if (!isCompatible(spec, listed)) {
+      throw this.#parts.log.refuse('EINVAL', { kind: 'incompatible', patch: name }, about);
+    }
+    return initPatch(spec, listed, this.#parts);
+  }
+
+  /** __klp_disable_patch (L47). */
+  disable(patch: Patch): void {
+    this.refuseInTransition('disable', patch.name);
+    if (this.#parts.policy === 'strict-stack') refuseToUndercut(patch, this.patches);
+    for (const object of patch.objects) this.attacher.verify(object);
+    const running = this.#begin(patch, 'unpatched');
+    for (const object of patch.objects) if (object.patched) this.callbacks.preUnpatch(patch, object);
+    running.start();
+    patch.enabled = false;
+    this.#start();
+  }
+
+  reverse(running: Transition): void {
+    running.reverse();
+    this.#start();
+  }
+
+  force(running: Transition): void {
+    running.force(this.patches.all);
+    this.completeIfDone(running);
+  }
+
+  /** klp_try_complete_transition, of the transition that runs. */
+  tryComplete(): void {
+    const running = this.#transition;
+    if (running === undefined) return;
+    running.tryAll();
+    this.completeIfDone(running);
+  }
+
+  /** Completes a transition whose tasks have all arrived, and frees what it leaves behind. */
+  completeIfDone(running: Transition): void {
+    if (!running.done) return;
+    running.verify();
+    running.complete();
+    this.#transition = undefined;
+    const { patch } = running;
+    // a registered patch stays until it is unregistered
+    if (this.#parts.policy === 'strict-stack') return;
+    // klp_free_patch_async, klp_free_replaced_patches_async (L49)
+    if (!patch.enabled) this.patches.free(patch);
+    else if (patch.spec.replace === true) for (const old of this.patches.earlier(patch)) this.patches.free(old);
+  }
+
+  /** @throws {PatchError} EBUSY any patch is in transition (L19, L47) */
+  refuseInTransition(operation: string, name: string): void {
+    const running = this.#transition?.patch.name;
+    if (running === undefined) return;
+    throw new PatchError('EBUSY', `patch '${name}' must wait, '${running}' is in transition`, {
+      operation,
+      patch: name,
+    });
+  }
+
+  /** What the walk of the patches takes when a module comes or goes. */
+  moduleParts(): ModuleParts {
+    const { attacher, callbacks, patches } = this;
+    return {
+      log: this.#parts.log,
+      attacher,
+      callbacks,
+      init: this.#parts,
+      patches: () => patches.all,
+      transitioning: () => this.#transition?.patch,
+    };
+  }
+
+  /** __klp_enable_patch up to the start of the transition; undone where it throws (L45, L46). */
+  #enable(patch: Patch): void {
+    const { log } = this.#parts;
+    log.emit({ kind: 'enabling', patch: patch.name });
+    const running = this.#begin(patch, 'patched');
+    try {
+      for (const object of patch.objects) if (object.loaded) this.#apply(patch, object);
+    } catch (error) {
+      log.emit({ kind: 'enableFailed', patch: patch.name });
+      running.cancel();
+      this.#transition = undefined;
+      throw error;
+    }
+    running.start();
+    patch.enabled = true;
+  }
+
+  /** pre_patch of one object, then its funcs. */
+  #apply(patch: Patch, object: PatchObject): void {
+    const { log } = this.#parts;
+    const title = objectTitle(object.name);
+    try {
+      this.callbacks.prePatch(patch, object);
+    } catch (error) {
+      log.emit({ kind: 'prePatchFailed', object: title });
+      throw error;
+    }
+    try {
+      this.attacher.patchObject(object);
+    } catch (error) {
+      log.emit({ kind: 'patchObjectFailed', object: title });
+      throw error;
+    }
+  }
+
+  #begin(patch: Patch, target: Target): Transition {
+    const { core, tasks, log } = this.#parts;
+    const { attacher, callbacks } = this;
+    const earlier = (one: Patch): readonly Patch[] => this.patches.earlier(one);
+    this.#transition = new Transition(patch, target, { core, tasks, log, attacher, callbacks, earlier });
+    return this.#transition;
+  }
+
+  /** The first attempt to complete, right after a start. */
+  #start(): void {
+    if (this.#transition === undefined) return;
+    if (this.#parts.transition === 'auto') this.tryComplete();
+    else this.completeIfDone(this.#transition);
+  }
+}

@@ -1,0 +1,80 @@
+// The patches of a machine in the order of enabling (klp_patches), and which of their modules are inserted.
+import { PatchError } from '../errors.ts';
+import type { Patch } from './patch.ts';
+
+/** The list of patches, by name as well as in order. */
+export class PatchList {
+  readonly #patches = new Map<string, Patch>();
+  /** Patch modules that are inserted, and whether a patch holds its module. */
+  readonly #inserted = new Map<string, { held: boolean }>();
+
+  /** The patches, oldest first. */
+  get all(): readonly Patch[] {
+    return [...this.#patches.values()];
+  }
+
+  get(name: string): Patch | undefined {
+    return this.#patches.get(name);
+  }
+
+  /** Puts a patch at the end of the list. */
+  add(patch: Patch): void {
+    this.#patches.set(patch.name, patch);
+  }
+
+  /** Takes a patch off the list as if it had never been there. */
+  withdraw(patch: Patch): void {
+    this.#patches.delete(patch.name);
+  }
+
+  /** The module of a listed patch is inserted, and held by it. */
+  hold(patch: Patch): void {
+    this.#inserted.set(patch.name, { held: true });
+  }
+
+  /** The patch leaves the list and sysfs; its module is given back unless it was forced (L49, L74). */
+  free(patch: Patch): void {
+    this.#patches.delete(patch.name);
+    const module = this.#inserted.get(patch.name);
+    if (module !== undefined) module.held = patch.forced;
+  }
+
+  /** The patches before this one. */
+  earlier(patch: Patch): readonly Patch[] {
+    const before: Patch[] = [];
+    for (const one of this.#patches.values()) {
+      if (one === patch) break;
+      before.push(one);
+    }
+    return before;
+  }
+
+  /** The next and the previous patch on the list, where there are any. */
+  neighbours(patch: Patch): { before: Patch | undefined; after: Patch | undefined } {
+    const all = this.all;
+    const at = all.indexOf(patch);
+    return { before: all[at - 1], after: all[at + 1] };
+  }
+
+  /** True while a patch's module is inserted. */
+  isInserted(name: string): boolean {
+    return this.#inserted.has(name);
+  }
+
+  /** True where a patch that is no longer listed keeps its module for ever (L74). */
+  isKeptForGood(name: string): boolean {
+    return this.#inserted.get(name)?.held === true && !this.#patches.has(name);
+  }
+
+  /**
+   * Removes a patch's module.
+   * @throws {PatchError} ENOENT it is not inserted · EBUSY its patch is listed, or was forced (L74)
+   */
+  removeModule(name: string): void {
+    const about = { operation: 'unload', patch: name };
+    const module = this.#inserted.get(name);
+    if (module === undefined) throw new PatchError('ENOENT', `module '${name}' is not loaded`, about);
+    if (module.held) throw new PatchError('EBUSY', `module '${name}' is in use by its patch`, about);
+    this.#inserted.delete(name);
+  }
+}
