@@ -8,6 +8,7 @@ import { ArrivalWatch } from './ftrace/arrival.ts';
 import { CodeArena } from './ftrace/code-arena.ts';
 import { Ftrace } from './ftrace/ftrace.ts';
 import { installGate } from './ftrace/gate.ts';
+import { type HandlerKind, Handlers, type HandlerWarnings } from './ftrace/guest/handlers.ts';
 import { GATE, RETURN_HERE, RETURN_THUNK, writeKernelText } from './ftrace/kernel-text.ts';
 import { RangeSet } from './ftrace/ranges.ts';
 import { SITE_SIZE } from './ftrace/site.ts';
@@ -21,6 +22,12 @@ import { ARRIVING_REGISTERS, CALLEE_SAVED, prepareCall } from './machine/argumen
 import { CANARY_OFFSET, GUEST_MAP } from './machine/guest-map.ts';
 import { Images, type LoadOptions, type Location, type ModuleRoutine } from './machine/images.ts';
 
+/** Where all trampolines are. */
+const TRAMPOLINES = {
+  start: GUEST_MAP.trampolines.base,
+  end: GUEST_MAP.trampolines.base + GUEST_MAP.trampolines.size,
+};
+
 /** How a machine is made. */
 export interface MachineOptions {
   /** The CPU; `unicorn` by default. */
@@ -29,6 +36,8 @@ export interface MachineOptions {
   kernel?: KernelVersion;
   /** The kind of trampoline that livepatch uses; `args` by default, as since Linux 5.11 (L27). */
   trampoline?: TrampolineKind;
+  /** Who decides where a patched call goes: the core behind the gate (default), or guest code, for its true cost. */
+  handler?: HandlerKind;
   /** Instructions that a call may take; 1,000,000 by default. */
   budget?: number;
   /** Names of the tasks; `['init']` by default. The first one calls unless a call names another. */
@@ -116,9 +125,9 @@ export class Machine {
   readonly #budget: number;
   readonly #glue = new RangeSet();
   readonly #arena: CodeArena;
+  readonly #handlers: Handlers;
   readonly #routines: ReadonlyMap<string, bigint>;
   #task: number;
-  #watch: ArrivalWatch | undefined;
   #running = false;
   #disposed = false;
 
@@ -130,7 +139,7 @@ export class Machine {
     this.log = new Log(options.onEvent);
     this.tasks = new TaskList(core, options.tasks);
     this.#task = this.tasks.first.handle;
-    const { stack, data, perCpu, routines, trampolines } = GUEST_MAP;
+    const { stack, data, perCpu, routines, handlers, kernelHeap, trampolines } = GUEST_MAP;
     for (const region of [stack, data, perCpu]) engine.map(region.base, region.size, 'rw');
     engine.map(routines.base, routines.size, 'rx');
     this.#routines = writeKernelText(engine, routines.base);
@@ -139,8 +148,18 @@ export class Machine {
     this.#arena = new CodeArena(engine, trampolines.base, trampolines.size);
     this.#glue.add([
       { start: routines.base, end: routines.base + routines.size },
-      { start: trampolines.base, end: trampolines.base + trampolines.size },
+      { start: handlers.base, end: handlers.base + handlers.size },
+      TRAMPOLINES,
     ]);
+    this.#handlers = new Handlers({
+      engine,
+      core,
+      text: handlers.base,
+      heap: kernelHeap,
+      perCpu: perCpu.base,
+      routines: this.#routines,
+    });
+    if (options.handler === 'guest') this.#handlers.keepFuncStacks();
     this.images = new Images(engine, this.#routines);
     this.ftrace = new Ftrace({
       engine,
@@ -158,6 +177,7 @@ export class Machine {
       transition: options.transition ?? 'auto',
       policy: options.policy ?? 'independent',
       trampoline: options.trampoline ?? 'args',
+      guestOps: (site) => this.livepatchOps(site),
       // a task that is not running has returned from its last call
       runGuest: (image, symbol) => this.call(`${image}:${symbol}`).returns,
       moduleState: (name) => this.images.moduleState(name),
@@ -170,7 +190,6 @@ export class Machine {
       core,
       address: this.#routine(GATE),
       currentTask: () => this.#task,
-      onPass: () => this.#watch?.passedGate(),
     });
   }
 
@@ -328,6 +347,16 @@ export class Machine {
     }
   }
 
+  /** Of a site with a func stack: the guest's handler and where its ops lies; undefined where the core decides. */
+  livepatchOps(site: bigint): { handler: bigint; place: bigint } | undefined {
+    return this.#handlers.livepatchOps(site);
+  }
+
+  /** How often the guest's handler met what the kernel warns of (L36, L37, L41). */
+  handlerWarnings(): HandlerWarnings {
+    return this.#handlers.warnings();
+  }
+
   /** Guest memory, whatever the page allows. @throws {EngineError} EFAULT not mapped */
   read(at: bigint, length: number): Uint8Array {
     return this.engine.read(at, length);
@@ -368,13 +397,12 @@ export class Machine {
       const returnTo = this.#routine(RETURN_HERE);
       const { registers, buffers } = prepareCall(this.engine, args, returnTo);
       const arrivals: Run['arrivals'] = [];
-      const watch = new ArrivalWatch(this.#glue, (at, dispatched) => {
+      const watch = new ArrivalWatch(this.#glue, TRAMPOLINES, (at, dispatched) => {
         const arrival = this.#arrivalAt(at, arrivals.length === 0 ? registers : undefined, dispatched, returnTo);
         arrivals.push({ arrival, dispatched });
         options.onArrival?.(arrival);
         return stop;
       });
-      this.#watch = watch;
       const exit = this.engine.run({
         from: entry,
         until: returnTo,
@@ -383,7 +411,6 @@ export class Machine {
       });
       return { exit, arrivals, registers, buffers };
     } finally {
-      this.#watch = undefined;
       this.#running = false;
     }
   }
@@ -396,6 +423,7 @@ export class Machine {
       throw new TrampolineError('ENOENT', `no task is named '${task}'`, { operation });
     }
     this.#task = chosen.handle;
+    this.#handlers.enter(chosen.handle);
     this.#running = true;
   }
 
@@ -417,7 +445,7 @@ export class Machine {
   #partAt(ip: bigint): TraceStep['part'] {
     const { routines, trampolines } = GUEST_MAP;
     if (ip === this.#routine(GATE)) return 'gate';
-    if (ip >= routines.base && ip < routines.base + routines.size) return 'routine';
+    if (ip >= routines.base && ip < trampolines.base) return 'routine';
     if (ip >= trampolines.base && ip < trampolines.base + trampolines.size) return 'trampoline';
     return this.#glue.skip(ip) === ip ? 'function' : 'site';
   }
