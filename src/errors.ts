@@ -62,16 +62,22 @@ export class TrampolineError extends Error {
   }
 }
 
-/** A livepatch operation was refused; `patch` and `func` say which. */
+/** A livepatch operation was refused; `patch` and `func` say which, `address` where a struct of the guest is wrong. */
 export class PatchError extends TrampolineError {
   override readonly name: string = 'PatchError';
   readonly patch: string | undefined;
   readonly func: string | undefined;
+  readonly address: bigint | undefined;
 
-  constructor(code: ErrnoName, fact: string, options: ErrorOptions64 & { patch?: string; func?: string }) {
+  constructor(
+    code: ErrnoName,
+    fact: string,
+    options: ErrorOptions64 & { patch?: string; func?: string; address?: bigint },
+  ) {
     super(code, fact, options);
     this.patch = options.patch;
     this.func = options.func;
+    this.address = options.address;
   }
 }
 

@@ -38,6 +38,7 @@ export { type Task, TaskList } from './livepatch/tasks.ts';
 export type { SwitchAnswer, SwitchAttempt, Target } from './livepatch/transition.ts';
 export type { Argument } from './machine/arguments.ts';
 export type { ImageKind, LoadOptions, Location, ModuleRoutine } from './machine/images.ts';
+export { type Service, ServiceCall } from './machine/services.ts';
 export {
   type Arrival,
   type CallOptions,

@@ -2,31 +2,33 @@
 import { hex } from './address.ts';
 import { Core } from './core/core.ts';
 import { createEngine } from './engine/create.ts';
-import { type Engine, type EngineName, type Exit, GENERAL_REGISTERS, type RegisterName } from './engine/engine.ts';
+import type { Engine, EngineName, Exit } from './engine/engine.ts';
 import { EngineError, errnoName, ImageError, PatchError, TrampolineError } from './errors.ts';
-import { ArrivalWatch } from './ftrace/arrival.ts';
 import { CodeArena } from './ftrace/code-arena.ts';
 import { Ftrace } from './ftrace/ftrace.ts';
 import { installGate } from './ftrace/gate.ts';
 import { type HandlerKind, Handlers, type HandlerWarnings } from './ftrace/guest/handlers.ts';
-import { GATE, RETURN_HERE, RETURN_THUNK, writeKernelText } from './ftrace/kernel-text.ts';
+import { GATE, RETURN_HERE, RETURN_THUNK, RETURN_TO_INTERRUPTED, writeKernelText } from './ftrace/kernel-text.ts';
 import { RangeSet } from './ftrace/ranges.ts';
 import { SITE_SIZE } from './ftrace/site.ts';
 import type { KernelVersion, TrampolineKind } from './ftrace/trampoline.ts';
 import type { LoadedImage } from './image/image.ts';
+import { mirrorPatch } from './livepatch/guest-mirror.ts';
 import { Livepatch, type Policy, type TransitionMode } from './livepatch/livepatch.ts';
 import { type EventHook, Log } from './livepatch/log.ts';
-import { TaskList } from './livepatch/tasks.ts';
+import type { PatchSpec } from './livepatch/patch.ts';
+import { type Task, TaskList } from './livepatch/tasks.ts';
 import type { Argument } from './machine/arguments.ts';
-import { ARRIVING_REGISTERS, CALLEE_SAVED, prepareCall } from './machine/arguments.ts';
+import { CALLEE_SAVED } from './machine/arguments.ts';
+import type { Arrival, CallOptions, CallResult, TraceStep } from './machine/call.ts';
 import { CANARY_OFFSET, GUEST_MAP } from './machine/guest-map.ts';
+import type { GuestRun } from './machine/guest-run.ts';
 import { Images, type LoadOptions, type Location, type ModuleRoutine } from './machine/images.ts';
+import { patchStruct } from './machine/patch-struct.ts';
+import { busy, Runner } from './machine/runner.ts';
+import { SERVICE_STUB, type Service } from './machine/services.ts';
 
-/** Where all trampolines are. */
-const TRAMPOLINES = {
-  start: GUEST_MAP.trampolines.base,
-  end: GUEST_MAP.trampolines.base + GUEST_MAP.trampolines.size,
-};
+export type { Arrival, CallOptions, CallResult, TraceStep } from './machine/call.ts';
 
 /** How a machine is made. */
 export interface MachineOptions {
@@ -50,63 +52,6 @@ export interface MachineOptions {
   onEvent?: EventHook;
 }
 
-/** How a call is made. */
-export interface CallOptions {
-  /** Which task calls. */
-  task?: string;
-  /** Instructions it may take, instead of the machine's. */
-  budget?: number;
-  /** Told of each arrival while the guest runs. */
-  onArrival?: (arrival: Location) => void;
-}
-
-/** Where a call arrived, and what it found there. */
-export interface Arrival extends Location {
-  /**
-   * Registers that did not arrive as the caller left them: of a redirected call all but r10 and r11 are compared (I3,
-   * F23), of one that was not dispatched all sixteen.
-   */
-  readonly changed: readonly RegisterName[];
-  /** True where the return address on the stack is the caller's. */
-  readonly returnsToCaller: boolean;
-}
-
-/** What a call did, all of it read off the CPU. */
-export interface CallResult {
-  /** Where the call arrived: the first instruction outside sites, trampolines and gate. */
-  readonly runs: Arrival;
-  /** Where each dispatch of the call arrived, nested ones included, in order. */
-  readonly visits: readonly Location[];
-  /** rax. */
-  readonly returns: bigint;
-  readonly rdx: bigint;
-  /** xmm0, lowest byte first. */
-  readonly xmm0: Uint8Array;
-  /** Instructions retired from the call to its return, without what the gate stands for. */
-  readonly instructions: number;
-  /** Callee-saved registers, and rsp, that the callee did not give back. */
-  readonly clobbered: readonly RegisterName[];
-  /** Where each argument passed by address lies in the guest; undefined for integers. */
-  readonly buffers: readonly (bigint | undefined)[];
-}
-
-/** One instruction of a traced call. */
-export interface TraceStep {
-  readonly ip: bigint;
-  /** What the instruction belongs to. */
-  readonly part: 'site' | 'trampoline' | 'gate' | 'routine' | 'function';
-  /** The symbol that holds it. */
-  readonly location: Location;
-}
-
-/** How a run inside the machine ended. */
-interface Run {
-  exit: Exit;
-  arrivals: { arrival: Arrival; dispatched: boolean }[];
-  registers: ReadonlyMap<RegisterName, bigint>;
-  buffers: readonly (bigint | undefined)[];
-}
-
 /**
  * A guest with images, sites, func stacks and tasks. Machines know nothing of one another. Everything but `create` is
  * synchronous; `call`, `probe`, `trace` and `dispose` from inside `onArrival` throw EngineError EBUSY.
@@ -122,34 +67,33 @@ export class Machine {
   readonly core: Core;
   readonly ftrace: Ftrace;
   readonly kernel: KernelVersion;
-  readonly #budget: number;
   readonly #glue = new RangeSet();
   readonly #arena: CodeArena;
   readonly #handlers: Handlers;
-  readonly #routines: ReadonlyMap<string, bigint>;
-  #task: number;
-  #running = false;
+  readonly #routines: Map<string, bigint>;
+  readonly #runner: Runner;
+  #nextRoutine: bigint;
   #disposed = false;
 
   private constructor(engine: Engine, core: Core, options: MachineOptions) {
     this.engine = engine;
     this.core = core;
     this.kernel = options.kernel ?? '6.12';
-    this.#budget = options.budget ?? 1_000_000;
     this.log = new Log(options.onEvent);
     this.tasks = new TaskList(core, options.tasks);
-    this.#task = this.tasks.first.handle;
     const { stack, data, perCpu, routines, handlers, kernelHeap, trampolines } = GUEST_MAP;
     for (const region of [stack, data, perCpu]) engine.map(region.base, region.size, 'rw');
     engine.map(routines.base, routines.size, 'rx');
-    this.#routines = writeKernelText(engine, routines.base);
+    const kernelText = writeKernelText(engine, routines.base);
+    this.#routines = kernelText.routines;
+    this.#nextRoutine = kernelText.end;
     engine.writeRegister('gsBase', perCpu.base);
     engine.write(perCpu.base + CANARY_OFFSET, Uint8Array.of(0x00, 0x5c, 0x9e, 0x17, 0xd3, 0x4a, 0xb6, 0x81));
     this.#arena = new CodeArena(engine, trampolines.base, trampolines.size);
     this.#glue.add([
       { start: routines.base, end: routines.base + routines.size },
       { start: handlers.base, end: handlers.base + handlers.size },
-      TRAMPOLINES,
+      { start: trampolines.base, end: trampolines.base + trampolines.size },
     ]);
     this.#handlers = new Handlers({
       engine,
@@ -168,6 +112,18 @@ export class Machine {
       gate: this.#routine(GATE),
       returnThunk: this.#routine(RETURN_THUNK),
     });
+    this.#runner = new Runner({
+      engine,
+      core,
+      tasks: this.tasks,
+      images: this.images,
+      glue: this.#glue,
+      trampolines: { start: trampolines.base, end: trampolines.base + trampolines.size },
+      handlers: this.#handlers,
+      returnTo: this.#routine(RETURN_HERE),
+      returnToInterrupted: this.#routine(RETURN_TO_INTERRUPTED),
+      budget: options.budget ?? 1_000_000,
+    });
     this.livepatch = new Livepatch({
       core,
       ftrace: this.ftrace,
@@ -178,18 +134,23 @@ export class Machine {
       policy: options.policy ?? 'independent',
       trampoline: options.trampoline ?? 'args',
       guestOps: (site) => this.livepatchOps(site),
-      // a task that is not running has returned from its last call
-      runGuest: (image, symbol) => this.call(`${image}:${symbol}`).returns,
+      runGuest: (target, args) => this.call(target, args, this.#awake()).returns,
+      writeBack: (patch) =>
+        mirrorPatch(patch, {
+          write: (at, bytes) => engine.write(at, bytes),
+          moduleStruct: (name) => this.images.moduleStruct(name) ?? 0n,
+        }),
       moduleState: (name) => this.images.moduleState(name),
       object: (name) => this.images.object(name),
       image: (name) => this.images.scope(name),
+      holder: (at) => this.images.holder(at),
       location: (at) => this.images.site(at),
     });
     installGate({
       engine,
       core,
       address: this.#routine(GATE),
-      currentTask: () => this.#task,
+      currentTask: () => this.#runner.running?.parts.task.handle ?? this.tasks.first.handle,
     });
   }
 
@@ -222,7 +183,10 @@ export class Machine {
     const image = this.images.load(bytes, options);
     this.ftrace.addSites(image.sites.map((site) => site.address));
     this.#glue.add(entryRanges(image));
-    if (this.images.kindOf(image) !== 'module') return image;
+    if (this.images.kindOf(image) !== 'module') {
+      this.images.setModuleState(name, 'LIVE');
+      return image;
+    }
     try {
       this.livepatch.moduleComing(name);
       try {
@@ -249,7 +213,7 @@ export class Machine {
    * @throws {EngineError} as `call`, from its exit · EBUSY called from inside a run
    */
   unload(name: string): void {
-    if (this.#running) throw busy('unload');
+    if (this.#runner.busy) throw busy('unload');
     const image = this.images.get(name);
     if (image === undefined) {
       throw new ImageError('ENOENT', `no module '${name}' is loaded`, { operation: 'unload', image: name });
@@ -261,6 +225,18 @@ export class Machine {
     this.images.setModuleState(name, 'GOING');
     this.livepatch.moduleGoing(name);
     this.#remove(image);
+  }
+
+  /**
+   * The patch that an image of kind livepatch holds as a struct klp_patch, decoded from guest memory as it is now; give
+   * it to `livepatch.enable`.
+   *
+   * @param symbol the struct's symbol; needed where the image has several
+   * @throws {PatchError} ENOENT no such image, symbol or struct, or several · EINVAL, EFAULT the struct is wrong,
+   * `address` says where · EINVAL the module is not marked as a livepatch (L11)
+   */
+  patchStruct(image: string, symbol?: string): PatchSpec {
+    return patchStruct(image, symbol, { images: this.images, engine: this.engine, log: this.log });
   }
 
   /**
@@ -285,24 +261,74 @@ export class Machine {
    * @throws {TrampolineError} ENOENT no such function or task
    */
   call(target: string | bigint, args: readonly Argument[] = [], options: CallOptions = {}): CallResult {
-    const { exit, arrivals, registers, buffers } = this.#run(target, args, options, false);
-    this.#expect(exit, 'until', 'call', target);
-    const first = arrivals[0];
-    if (first === undefined) {
-      throw new EngineError('EIO', `'${nameOf(target)}' returned without reaching any function`, { operation: 'call' });
+    const run = this.#begin('call', target, args, options);
+    this.#runner.watch(run, options.onArrival);
+    return this.#finish(run, this.#runner.advance(run));
+  }
+
+  /**
+   * Calls a function and stops the calling task at an address, or at a routine that the host serves. The task then
+   * sleeps: its registers and its stack stay until `resume`, and other tasks may call meanwhile.
+   *
+   * @param until an instruction: an address, or a name with an offset, such as `image:symbol+0x1a`
+   * @throws as `call` · {EngineError} EINVAL the call returned without coming there · EBUSY the task is parked already
+   * @returns where the task is parked
+   */
+  park(
+    target: string | bigint,
+    args: readonly Argument[],
+    until: string | bigint,
+    options: Omit<CallOptions, 'context'> = {},
+  ): Location {
+    const run = this.#begin('park', target, args, { ...options, until: this.place(until) });
+    this.#runner.watch(run, options.onArrival);
+    return this.#parked(run, this.#runner.advance(run), until);
+  }
+
+  /**
+   * Lets a parked task run its call to the end. The result is that of the whole call.
+   *
+   * @throws as `call` · {TrampolineError} ENOENT no such task · {EngineError} EINVAL the task is not parked
+   */
+  resume(task: string): CallResult {
+    const run = this.#runner.resume(this.#task('resume', task), undefined);
+    return this.#finish(run, this.#runner.advance(run));
+  }
+
+  /**
+   * Lets a parked task run on to another instruction.
+   * @throws as `park` and `resume`
+   */
+  resumeUntil(task: string, until: string | bigint): Location {
+    const run = this.#runner.resume(this.#task('resume', task), this.place(until));
+    return this.#parked(run, this.#runner.advance(run), until);
+  }
+
+  /** Where a task is parked, or undefined. @throws {TrampolineError} ENOENT no such task */
+  parkedAt(task: string): Location | undefined {
+    const ip = this.#runner.parkedAt(this.#task('look up', task));
+    return ip === undefined ? undefined : this.images.locate(ip);
+  }
+
+  /**
+   * Gives guest code a function that the host serves; images that are loaded later may import it by name.
+   *
+   * @returns its address
+   * @throws {TrampolineError} EEXIST a routine has that name · ENOMEM no room for a further one
+   */
+  serve(name: string, service: Service): bigint {
+    const operation = 'serve';
+    if (this.#routines.has(name)) throw new TrampolineError('EEXIST', `there is a routine '${name}'`, { operation });
+    const { base, size } = GUEST_MAP.routines;
+    const address = this.#nextRoutine;
+    if (address + BigInt(SERVICE_STUB.length) > base + size) {
+      throw new TrampolineError('ENOMEM', `no room for the routine '${name}'`, { operation });
     }
-    const rsp = registers.get('rsp') ?? 0n;
-    const clobbered = CALLEE_SAVED.filter((name) => this.engine.readRegister(name) !== registers.get(name));
-    return {
-      runs: first.arrival,
-      visits: arrivals.filter((one) => one.dispatched).map((one) => one.arrival),
-      returns: this.engine.readRegister('rax'),
-      rdx: this.engine.readRegister('rdx'),
-      xmm0: this.engine.readXmm(0),
-      instructions: exit.instructions,
-      clobbered: this.engine.readRegister('rsp') === rsp + 8n ? clobbered : ['rsp', ...clobbered],
-      buffers,
-    };
+    this.engine.write(address, SERVICE_STUB);
+    this.#nextRoutine += BigInt(SERVICE_STUB.length);
+    this.#routines.set(name, address);
+    this.#runner.serve(address, service);
+    return address;
   }
 
   /**
@@ -311,39 +337,39 @@ export class Machine {
    * @throws as `call`
    */
   probe(target: string | bigint, options: CallOptions = {}): Arrival & { instructions: number } {
-    const { exit, arrivals } = this.#run(target, [], options, true);
-    this.#expect(exit, 'stopped', 'probe', target);
-    const first = arrivals[0];
+    const run = this.#begin('probe', target, [], options);
+    this.#runner.watch(run, options.onArrival, true);
+    const exit = this.#runner.advance(run);
+    this.#expect(exit, 'stopped', 'probe', run.parts.target);
+    const first = run.arrivals[0];
     if (first === undefined) throw new EngineError('EIO', 'the run stopped without an arrival', { operation: 'probe' });
     return { ...first.arrival, instructions: exit.instructions };
   }
 
   /**
-   * Calls a function one instruction at a time; the gate is one step. Ends at the return.
+   * Calls a function one instruction at a time; the gate is one step, and so is a routine that the host serves. Ends at
+   * the return.
    *
    * @throws as `call`, from the step that fails
    */
   *trace(
     target: string | bigint,
     args: readonly Argument[] = [],
-    options: Pick<CallOptions, 'task' | 'budget'> = {},
+    options: Pick<CallOptions, 'task' | 'budget' | 'context'> = {},
   ): Generator<TraceStep, void, void> {
-    this.#begin('trace', options.task);
+    const run = this.#begin('trace', target, args, options);
+    const { returnTo, budget } = run.parts;
     try {
-      const entry = this.address(target);
-      const end = this.#routine(RETURN_HERE);
-      prepareCall(this.engine, args, end);
-      this.engine.writeRegister('rip', entry);
-      let left = options.budget ?? this.#budget;
-      for (let ip = entry; ip !== end; ip = this.engine.readRegister('rip')) {
-        if (left-- <= 0) throw budgetSpent('trace', options.budget ?? this.#budget, ip);
+      for (let ip = this.engine.readRegister('rip'); ip !== returnTo; ip = this.engine.readRegister('rip')) {
+        if (run.instructions++ >= budget) throw budgetSpent('trace', budget, ip);
         yield { ip, part: this.#partAt(ip), location: this.images.locate(ip) };
+        if (this.#runner.serveAt(run, ip)) continue;
         const exit = this.engine.step();
         // a branch ends its step elsewhere than after itself
-        if (exit.reason !== 'stopped') this.#expect(exit, 'until', 'trace', target);
+        if (exit.reason !== 'stopped') this.#expect(exit, 'until', 'trace', run.parts.target);
       }
     } finally {
-      this.#running = false;
+      this.#runner.end(run);
     }
   }
 
@@ -357,6 +383,21 @@ export class Machine {
     return this.#handlers.warnings();
   }
 
+  /**
+   * The address of an instruction: an address, a name as `address` takes it, or one with an offset behind `+`.
+   * @throws {TrampolineError} ENOENT nothing has that name · EINVAL the offset is no number
+   */
+  place(at: string | bigint): bigint {
+    if (typeof at === 'bigint') return at;
+    const plus = at.lastIndexOf('+');
+    if (plus < 0) return this.address(at);
+    const offset = at.slice(plus + 1);
+    if (!/^(0x[0-9a-f]{1,16}|\d{1,18})$/i.test(offset)) {
+      throw new TrampolineError('EINVAL', `'${at}' has no offset after '+'`, { operation: 'look up' });
+    }
+    return BigInt.asUintN(64, this.address(at.slice(0, plus)) + BigInt(offset));
+  }
+
   /** Guest memory, whatever the page allows. @throws {EngineError} EFAULT not mapped */
   read(at: bigint, length: number): Uint8Array {
     return this.engine.read(at, length);
@@ -365,7 +406,7 @@ export class Machine {
   /** Frees the guest. @throws {EngineError} EBUSY from inside a run */
   dispose(): void {
     if (this.#disposed) return;
-    if (this.#running) throw busy('dispose');
+    if (this.#runner.busy) throw busy('dispose');
     this.#disposed = true;
     this.engine.dispose();
   }
@@ -381,7 +422,7 @@ export class Machine {
   #runModule(name: string, routine: ModuleRoutine | undefined): number {
     if (routine === undefined) return 0;
     if (typeof routine === 'function') return routine({ say: (line) => this.log.say(line) });
-    return Number(BigInt.asIntN(32, this.call(`${name}:${routine}`).returns));
+    return Number(BigInt.asIntN(32, this.call(`${name}:${routine}`, [], this.#awake()).returns));
   }
 
   #remove(image: LoadedImage): void {
@@ -390,56 +431,60 @@ export class Machine {
     this.images.unload(image.name);
   }
 
-  #run(target: string | bigint, args: readonly Argument[], options: CallOptions, stop: boolean): Run {
-    this.#begin(stop ? 'probe' : 'call', options.task);
-    try {
-      const entry = this.address(target);
-      const returnTo = this.#routine(RETURN_HERE);
-      const { registers, buffers } = prepareCall(this.engine, args, returnTo);
-      const arrivals: Run['arrivals'] = [];
-      const watch = new ArrivalWatch(this.#glue, TRAMPOLINES, (at, dispatched) => {
-        const arrival = this.#arrivalAt(at, arrivals.length === 0 ? registers : undefined, dispatched, returnTo);
-        arrivals.push({ arrival, dispatched });
-        options.onArrival?.(arrival);
-        return stop;
-      });
-      const exit = this.engine.run({
-        from: entry,
-        until: returnTo,
-        budget: options.budget ?? this.#budget,
-        onBlock: (address, size) => watch.enterBlock(address, size),
-      });
-      return { exit, arrivals, registers, buffers };
-    } finally {
-      this.#running = false;
-    }
-  }
-
-  #begin(operation: string, task: string | undefined): void {
-    if (this.#running) throw busy(operation);
+  #begin(
+    operation: string,
+    target: string | bigint,
+    args: readonly Argument[],
+    options: CallOptions & { until?: bigint },
+  ): GuestRun {
+    if (this.#runner.busy) throw busy(operation);
     if (this.#disposed) throw new EngineError('EINVAL', 'the machine is disposed', { operation });
-    const chosen = task === undefined ? this.tasks.first : this.tasks.get(task);
-    if (chosen === undefined) {
-      throw new TrampolineError('ENOENT', `no task is named '${task}'`, { operation });
-    }
-    this.#task = chosen.handle;
-    this.#handlers.enter(chosen.handle);
-    this.#running = true;
+    const task = options.task === undefined ? this.tasks.first : this.#task(operation, options.task);
+    return this.#runner.begin(operation, nameOf(target), this.address(target), args, options, task);
   }
 
-  /** The arrival at `at`; for the call's own one, with what became of the registers since the entry. */
-  #arrivalAt(
-    at: bigint,
-    entry: ReadonlyMap<RegisterName, bigint> | undefined,
-    dispatched: boolean,
-    returnTo: bigint,
-  ): Arrival {
-    const location = this.images.locate(at);
-    if (entry === undefined) return { ...location, changed: [], returnsToCaller: true };
-    const compared = dispatched ? ARRIVING_REGISTERS : GENERAL_REGISTERS;
-    const changed = compared.filter((name) => this.engine.readRegister(name) !== entry.get(name));
-    const slot = new DataView(this.engine.read(entry.get('rsp') ?? 0n, 8).buffer);
-    return { ...location, changed, returnsToCaller: slot.getBigUint64(0, true) === returnTo };
+  #task(operation: string, name: string): Task {
+    const task = this.tasks.get(name);
+    if (task === undefined) throw new TrampolineError('ENOENT', `no task is named '${name}'`, { operation });
+    return task;
+  }
+
+  /** Who runs what livepatch calls: the first task that is not parked; where all are, one of them is interrupted. */
+  #awake(): CallOptions {
+    const awake = this.tasks.all.find((task) => this.#runner.parkedAt(task) === undefined);
+    return awake === undefined ? { context: 'softirq' } : { task: awake.name };
+  }
+
+  /** What a call did that has returned. */
+  #finish(run: GuestRun, exit: Exit): CallResult {
+    const { operation, target, entry, buffers } = run.parts;
+    this.#expect(exit, 'until', operation, target);
+    const first = run.arrivals[0];
+    if (first === undefined) {
+      throw new EngineError('EIO', `'${target}' returned without reaching any function`, { operation });
+    }
+    const rsp = entry.get('rsp') ?? 0n;
+    const clobbered = CALLEE_SAVED.filter((name) => this.engine.readRegister(name) !== entry.get(name));
+    return {
+      runs: first.arrival,
+      visits: run.arrivals.filter((one) => one.dispatched).map((one) => one.arrival),
+      returns: this.engine.readRegister('rax'),
+      rdx: this.engine.readRegister('rdx'),
+      xmm0: this.engine.readXmm(0),
+      instructions: exit.instructions,
+      clobbered: this.engine.readRegister('rsp') === rsp + 8n ? clobbered : ['rsp', ...clobbered],
+      buffers,
+    };
+  }
+
+  /** Where a run is parked that was to stop there. */
+  #parked(run: GuestRun, exit: Exit, until: string | bigint): Location {
+    const { operation, target } = run.parts;
+    if (exit.reason === 'until') {
+      throw new EngineError('EINVAL', `'${target}' returned without coming to ${nameOf(until)}`, { operation });
+    }
+    this.#expect(exit, 'stopped', operation, target);
+    return this.images.locate(exit.rip);
   }
 
   #partAt(ip: bigint): TraceStep['part'] {
@@ -457,11 +502,11 @@ export class Machine {
   }
 
   /** Turns any other end of a run than the wanted one into an error. */
-  #expect(exit: Exit, wanted: Exit['reason'], operation: string, target: string | bigint): void {
+  #expect(exit: Exit, wanted: Exit['reason'], operation: string, target: string): void {
     if (exit.reason === wanted) return;
     const { address: rip, name, offset } = this.images.locate(exit.rip);
     const at = `${name}+${hex(offset)}`;
-    const of = `'${nameOf(target)}'`;
+    const of = `'${target}'`;
     if (exit.reason === 'budget') throw budgetSpent(operation, exit.instructions, rip);
     if (exit.reason === 'not-judged') {
       throw new EngineError('EOPNOTSUPP', `${of} is not judged at ${at}: ${exit.why}`, {
@@ -497,10 +542,6 @@ function entryRanges(image: LoadedImage): { start: bigint; end: bigint }[] {
 
 function nameOf(target: string | bigint): string {
   return typeof target === 'string' ? target : hex(target);
-}
-
-function busy(operation: string): EngineError {
-  return new EngineError('EBUSY', 'the machine is running a call', { operation });
 }
 
 function budgetSpent(operation: string, count: number, rip: bigint): EngineError {

@@ -15,7 +15,18 @@ export interface CaseResult {
   readonly expected: string | null;
   readonly agrees: boolean;
   readonly reason: string;
-  readonly findings: readonly Finding[];
+  readonly findings: readonly CaseFinding[];
+}
+
+/** A finding with a name by which `tramp64 trace --finding FILE#ID` finds it. */
+export interface CaseFinding extends Finding {
+  /** The case's id, a colon, and the finding's number from 1. */
+  readonly id: string;
+}
+
+/** Gives the findings of a case their ids. */
+export function named(caseId: string, findings: readonly Finding[]): CaseFinding[] {
+  return findings.map((one, i) => ({ id: `${caseId}:${i + 1}`, ...one }));
 }
 
 /** `tramp64-check/1`. */
@@ -81,7 +92,8 @@ export async function judgeCase(raw: RawCase, engines?: EngineMaker): Promise<Ca
     if (!(error instanceof TrampolineError) && !(error instanceof RangeError)) throw error;
     reason = error.message;
   }
-  return { id, kind, verdict, expected, agrees: expected === null || verdict === expected, reason, findings };
+  const agrees = expected === null || verdict === expected;
+  return { id, kind, verdict, expected, agrees, reason, findings: named(id, findings) };
 }
 
 /** Judges all cases in order. `onCase` is told of each. */

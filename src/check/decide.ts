@@ -1,15 +1,15 @@
 // Joins the symbolic proof and the runs on the CPU into one verdict.
 import type { ExecutionAnswer } from './execute.ts';
 import { type Finding, finding, type Judgement } from './finding.ts';
+import type { ReplayParts } from './replay.ts';
 import type { RuleNumber } from './rules.ts';
 import type { StreamAnswer } from './same-stream.ts';
-import type { Segment } from './space.ts';
+import { CodeSpace } from './space.ts';
 
 /** Where offsets count from, and what a replay needs. */
-export interface Scene {
+export interface Scene extends ReplayParts {
   readonly base: bigint;
-  readonly code: readonly Segment[];
-  readonly entry: bigint;
+  readonly original: { readonly entry: bigint; readonly end?: bigint; readonly code: ReplayParts['code'] };
 }
 
 /**
@@ -17,12 +17,15 @@ export interface Scene {
  * that took every branch. Where the two disagree nothing is claimed.
  */
 export function decide(stream: StreamAnswer, run: ExecutionAnswer | undefined, scene: Scene): Judgement {
-  const notes = stream.notes.map(({ rule, text }) => finding(ruleNumber(rule) ?? 'C9', 'warning', text));
+  const original = new CodeSpace(scene.original.code, scene.mode);
+  const notes = stream.notes.map(({ rule, text, at }) =>
+    finding(ruleNumber(rule) ?? 'C9', 'warning', text, { ...scene, at: original.at(at) }),
+  );
   const at = stream.at;
-  const { base, code, entry } = scene;
   if (run?.answer === 'different') {
     const rule = ruleNumber(stream.rule) ?? ruleOfDifference(run.why);
-    const error = finding(rule, 'error', run.why, { at, base, state: run.state, code, entry });
+    const { state, memory = [] } = run;
+    const error = finding(rule, 'error', run.why, { ...scene, at, state, memory });
     return { verdict: 'broken', reason: because(run.why, stream), findings: [error, ...notes] };
   }
   if (stream.answer === 'different') {
@@ -33,7 +36,7 @@ export function decide(stream: StreamAnswer, run: ExecutionAnswer | undefined, s
         findings: notes,
       };
     }
-    const error = finding(ruleNumber(stream.rule) ?? 'C9', 'error', stream.why, { at, base, code, entry });
+    const error = finding(ruleNumber(stream.rule) ?? 'C9', 'error', stream.why, { ...scene, at });
     return { verdict: 'broken', reason: stream.why, findings: [error, ...notes] };
   }
   if (stream.answer === 'same') {

@@ -27,6 +27,8 @@ export interface ExecutionAnswer {
   readonly answer: 'same' | 'different' | 'unknown';
   readonly why: string;
   readonly state?: State;
+  /** Of a difference: the memory that both sides touch from that state, as it stood before. */
+  readonly memory?: readonly Segment[];
   readonly states: number;
   /** Targets of conditional branches of the original that no state took. */
   readonly untaken: readonly bigint[];
@@ -51,7 +53,15 @@ export function executeBoth(question: ExecutionQuestion, engines: EnginePair): E
   try {
     const moved = new World(engines[1], [...question.moved.code, ...pointers], question.seed);
     try {
-      return compare(question, original, moved);
+      const answer = compare(question, original, moved);
+      const { state } = answer;
+      if (state === undefined) return answer;
+      const touched = [
+        ...original.record(() => runOriginal(question, original, state)),
+        ...moved.record(() => runMoved(question, moved, state)),
+      ];
+      const returnSlot: Segment = { address: state.registers.rsp ?? STACK, bytes: pointer(RETURN_ADDRESS) };
+      return { ...answer, memory: [returnSlot, ...touched] };
     } finally {
       moved.close();
     }
@@ -71,6 +81,15 @@ function pointersOf(question: ExecutionQuestion): Segment[] {
   return found;
 }
 
+function runOriginal({ original: { code, entry, end } }: ExecutionQuestion, world: World, state: State): Outcome {
+  return world.run(entry, end ?? RETURN_ADDRESS, state, (ip) => outside(code, ip));
+}
+
+function runMoved(question: ExecutionQuestion, world: World, state: State): Outcome {
+  const { code, entry, end } = question.moved;
+  return world.run(entry, end ?? RETURN_ADDRESS, state, (ip) => outside(code, ip) || isForbidden(question, ip));
+}
+
 function compare(question: ExecutionQuestion, original: World, moved: World): ExecutionAnswer {
   const wanted = branchTargets(question);
   let compared = 0;
@@ -82,9 +101,7 @@ function compare(question: ExecutionQuestion, original: World, moved: World): Ex
   for (; goesOn(); states++) {
     // a confirmation skips the boundary values, in which most pointers lead nowhere
     const state = stateAt(proved ? states + 12 : states, question.seed);
-    const a = original.run(question.original.entry, question.original.end ?? RETURN_ADDRESS, state, (ip) =>
-      outside(question.original.code, ip),
-    );
+    const a = runOriginal(question, original, state);
     for (const block of a.blocks) wanted.delete(block);
     wanted.delete(a.exit.rip);
     if (a.exit.reason === 'not-judged') return unknown(a.exit.why ?? 'the engine does not judge it', states, wanted);
@@ -96,12 +113,7 @@ function compare(question: ExecutionQuestion, original: World, moved: World): Ex
       refused ||= 'the original does not end';
       continue;
     }
-    const b = moved.run(
-      question.moved.entry,
-      question.moved.end ?? RETURN_ADDRESS,
-      state,
-      (ip) => outside(question.moved.code, ip) || isForbidden(question, ip),
-    );
+    const b = runMoved(question, moved, state);
     if (b.exit.reason === 'not-judged') {
       if (outside(question.moved.code, b.exit.rip)) {
         const why = `runs off the known code at ${hex(b.exit.rip)}`;
@@ -169,7 +181,8 @@ function branchTargets(question: ExecutionQuestion): Set<bigint> {
   return wanted;
 }
 
-function firstDifference(question: ExecutionQuestion, a: Outcome, b: Outcome): string | undefined {
+/** How the moved side's outcome differs from the original's, or undefined. */
+export function firstDifference(question: ExecutionQuestion, a: Outcome, b: Outcome): string | undefined {
   const placeA = place(a, question.original.end);
   const placeB = place(b, question.moved.end);
   if (b.exit.reason === 'stopped' && isForbidden(question, b.exit.rip)) {

@@ -3,10 +3,11 @@ import { rel32 } from '../address.ts';
 import type { DecodeMode, Facts } from '../x86/operands.ts';
 import { decide } from './decide.ts';
 import { type EnginePair, type ExecutionAnswer, executeBoth } from './execute.ts';
-import { type Finding, finding, type Judgement } from './finding.ts';
+import { type Finding, finding, type Judgement, located } from './finding.ts';
 import { functionEnd, isFiller } from './reach.ts';
 import { type StreamAnswer, sameStream } from './same-stream.ts';
 import { CodeSpace, type Segment } from './space.ts';
+import { RETURN_ADDRESS } from './world.ts';
 
 /** A hooked function. */
 export interface HookQuestion {
@@ -29,6 +30,17 @@ const SEED = 0x74726d70;
  * @param engines where to run both sides; without it, or in 32-bit code, only the symbolic proof decides
  */
 export async function judgeHook(question: HookQuestion, engines?: EngineMaker): Promise<Judgement> {
+  const { address, bytes } = question.function;
+  const judgement = await judge(question, engines);
+  return located(judgement, {
+    mode: { bitness: question.bitness ?? 64 },
+    base: address,
+    entry: address,
+    code: [{ address, bytes }, question.trampoline],
+  });
+}
+
+async function judge(question: HookQuestion, engines: EngineMaker | undefined): Promise<Judgement> {
   const { bytes, address } = question.function;
   const bitness = question.bitness ?? 64;
   const findings: Finding[] = [];
@@ -46,8 +58,12 @@ export async function judgeHook(question: HookQuestion, engines?: EngineMaker): 
         : undefined;
     const next = decide(stream, run, {
       base: address,
+      mode,
       code: patchedCode(question),
       entry: question.trampoline.address,
+      end: RETURN_ADDRESS,
+      original: { code: [surrounded(question)], entry: address, end: RETURN_ADDRESS },
+      patched: { address, length: question.patchLength },
     });
     if (judgement === undefined || next.verdict === 'broken' || judgement.verdict === 'equivalent') judgement = next;
     if (next.verdict === 'broken') {

@@ -3,7 +3,8 @@ import { hexBytes, PAGE_SIZE, pageFloor, wrap } from '../address.ts';
 import { type Engine, GENERAL_REGISTERS } from '../engine/engine.ts';
 import { decodeOne } from '../x86/decode.ts';
 import { Random } from './random.ts';
-import { pointer, STACK, type State } from './world.ts';
+import type { Segment } from './space.ts';
+import { pointer, STACK, type State, segmentsOf } from './world.ts';
 
 /** Everything that tells one CPU from another; never changed, only copied. */
 export interface Cpu {
@@ -38,6 +39,8 @@ export class PokeCpu {
   readonly #pages = new Map<bigint, Uint8Array>();
   /** Bytes that the last step left changed, to be put back. */
   #dirty = new Set<bigint>();
+  /** Addresses that the steps touch, while they are recorded. */
+  #recorded: Set<bigint> | undefined;
   /** Instructions executed. */
   steps = 0;
 
@@ -78,10 +81,11 @@ export class PokeCpu {
         budget: 1000,
         onBlock: (address) => (++blocks > 1 ? address : undefined),
         onMemory: (kind, address, size) => {
-          if (kind !== 'write') return;
-          for (let i = 0; i < Math.min(size, 512); i++) touched.add(wrap(address + BigInt(i)));
+          const set = kind === 'write' ? touched : this.#recorded;
+          for (let i = 0; i < Math.min(size, 512); i++) set?.add(wrap(address + BigInt(i)));
         },
       });
+      for (const address of touched) this.#recorded?.add(address);
       this.#dirty = new Set([...this.#dirty, ...touched]);
       const { fault } = exit;
       if (exit.reason === 'not-judged') return { unjudged: exit.why ?? 'the engine does not judge it' };
@@ -116,6 +120,18 @@ export class PokeCpu {
     }
     const registers = { ...cpu.state.registers, rsp: wrap(rsp + 8n) };
     return { rip, state: { ...cpu.state, registers }, written: cpu.written };
+  }
+
+  /** The memory that one more instruction touches, as `cpu` sees it before. */
+  record(cpu: Cpu, image: Uint8Array): Segment[] {
+    const recorded = new Set(cpu.written.keys());
+    this.#recorded = recorded;
+    this.step(cpu, image);
+    this.#recorded = undefined;
+    return segmentsOf(
+      recorded,
+      (at) => cpu.written.get(at) ?? this.#pages.get(pageFloor(at))?.[Number(at & (PAGE_SIZE - 1n))],
+    );
   }
 
   #load(cpu: Cpu): Set<bigint> {

@@ -2,7 +2,7 @@
 import { ADDRESS_LIMIT, address as checkedAddress, hex, hexBytes, PAGE_SIZE, wrap } from '../address.ts';
 import { TrampolineBytesError } from '../errors.ts';
 import { factsAt } from '../x86/operands.ts';
-import { type Finding, finding, type Judgement } from './finding.ts';
+import { type Finding, finding, type Judgement, located } from './finding.ts';
 import type { EngineMaker } from './hook.ts';
 import { type Cpu, keyOf, PokeCpu } from './poke-cpu.ts';
 import {
@@ -64,8 +64,7 @@ interface Torn {
   readonly rule: RuleNumber;
   readonly why: string;
   readonly image: Uint8Array;
-  readonly rip: bigint;
-  readonly state: State;
+  readonly cpu: Cpu;
 }
 
 /**
@@ -78,6 +77,12 @@ interface Torn {
  * @throws {EngineError} the site lies where no memory can be
  */
 export async function judgePoke(question: PokeQuestion, engines: EngineMaker): Promise<PokeJudgement> {
+  const { address, oldBytes } = question;
+  const code = [{ address, bytes: oldBytes }];
+  return located(await judge(question, engines), { mode: { bitness: 64 }, base: address, entry: address, code });
+}
+
+async function judge(question: PokeQuestion, engines: EngineMaker): Promise<PokeJudgement> {
   const { address, oldBytes, newBytes, protocol } = question;
   checkQuestion(question);
   const steps = typeof protocol === 'string' ? stepsOf(protocol, newBytes) : protocol;
@@ -93,10 +98,10 @@ export async function judgePoke(question: PokeQuestion, engines: EngineMaker): P
   const search = new Search(question, steps, phases, cpu);
   try {
     for (let i = 0; i < STATES && search.goesOn; i++) search.from(startState(i));
+    return search.answer();
   } finally {
     cpu.close();
   }
-  return search.answer();
 }
 
 const NOTHING: PokeSize = { phases: 0, images: 0, places: 0, executed: 0 };
@@ -256,13 +261,14 @@ class Search {
 
   #describe(place: Place, phase: Phase, index: number, image: Uint8Array, end: Place | string): Torn {
     const { address } = this.#question;
-    const { rip, state } = place.cpu;
+    const { cpu } = place;
+    const { rip } = cpu;
     const isTrap = typeof end === 'string' && end.startsWith('trap ');
     const inside = rip !== address;
     const rule = isTrap && !inside ? 'C41' : inside ? 'C43' : this.#tornRule(index);
     const what = isTrap ? `a ${end}` : 'neither the old code nor the new';
     const where = inside ? `a CPU that stood at +${rip - address}` : 'a CPU that enters the site';
-    return { rule, why: `after ${phase.after}, ${where} sees ${hexBytes(image)}: ${what}`, image, rip, state };
+    return { rule, why: `after ${phase.after}, ${where} sees ${hexBytes(image)}: ${what}`, image, cpu };
   }
 
   /** Which rule a torn entry breaks: a single store that is not whole, the order of int3 steps, or any other tear. */
@@ -282,10 +288,12 @@ class Search {
     const size = { phases: this.#phases.length, images, places: this.#places, executed: this.#cpu.steps };
     const searched = `${size.phases} moments, ${images} images, ${size.places} places, ${size.executed} executions`;
     if (this.#torn !== undefined) {
-      const { rule, why, image, rip, state } = this.#torn;
+      const { rule, why, image, cpu } = this.#torn;
+      const { rip, state } = cpu;
       const at = factsAt(image.subarray(Number(rip - address)), rip, { bitness: 64 });
       const code = [{ address, bytes: image }];
-      const shown = finding(rule, 'error', why, { at, base: address, state, entry: rip, code });
+      const memory = this.#cpu.record(cpu, image);
+      const shown = finding(rule, 'error', why, { at, base: address, state, entry: rip, code, memory });
       return { verdict: 'broken', reason: why, findings: [shown], size };
     }
     const unfinished = this.#unfinished(newBytes);

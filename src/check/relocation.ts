@@ -3,7 +3,7 @@ import { hex, rel32 } from '../address.ts';
 import { type DecodeMode, factsOf } from '../x86/operands.ts';
 import { decide } from './decide.ts';
 import { type ExecutionAnswer, executeBoth } from './execute.ts';
-import { finding, type Judgement } from './finding.ts';
+import { finding, type Judgement, located } from './finding.ts';
 import type { EngineMaker } from './hook.ts';
 import { type StreamAnswer, sameStream } from './same-stream.ts';
 import { CodeSpace, type Segment } from './space.ts';
@@ -33,6 +33,12 @@ const SEED = 0x6d6f7665;
  * reported (C17). Code that the block reads as its own data may move along with the block (C11).
  */
 export async function judgeRelocation(question: RelocationQuestion, engines?: EngineMaker): Promise<Judgement> {
+  const { address, bytes, bitness, amd = false } = question;
+  const judgement = await judge(question, engines);
+  return located(judgement, { mode: { bitness, amd }, base: address, entry: address, code: [{ address, bytes }] });
+}
+
+async function judge(question: RelocationQuestion, engines: EngineMaker | undefined): Promise<Judgement> {
   if (question.bitness === 16) return { verdict: 'not-judged', reason: '16-bit code is not judged', findings: [] };
   if (question.output === undefined) return refusal(question);
   const mode: DecodeMode = { bitness: question.bitness, ...(question.amd === true ? { amd: true } : {}) };
@@ -55,7 +61,15 @@ export async function judgeRelocation(question: RelocationQuestion, engines?: En
   });
   const runnable = engines !== undefined && question.bitness === 64 && question.amd !== true && inserted === undefined;
   const run = runnable && stream.answer !== 'same' ? await execute(question, output, stream, engines) : undefined;
-  return decide(stream, run, { base: address, code: moved, entry: newAddress });
+  return decide(stream, run, {
+    base: address,
+    mode,
+    code: [{ address: newAddress, bytes: output }],
+    entry: newAddress,
+    end: newAddress + BigInt(output.length),
+    original: { code: original, entry: address, end: address + BigInt(bytes.length) },
+    ignored: stream.spoiled,
+  });
 }
 
 async function execute(

@@ -1,7 +1,7 @@
 // Judges bytes at a site by rule: what text_poke, static calls, ftrace, probes and sleds accept there.
 import { bytesOfHex, hex, hexBytes, rel32 } from '../address.ts';
 import { type DecodeMode, type Facts, factsAt, factsOf } from '../x86/operands.ts';
-import { type Finding, finding } from './finding.ts';
+import { type Finding, finding, located } from './finding.ts';
 import { BOOSTABLE_0F, UPROBE_0F, UPROBE_32, UPROBE_64 } from './kernel-tables.ts';
 import { opcodeOf, regField } from './opcode.ts';
 import { fillerLength, isCanonicalNop, isFiller, reachable } from './reach.ts';
@@ -60,7 +60,10 @@ const XOR5_RAX = '2e2e2e31c0'; // cs cs cs xor eax, eax
 
 /** Judges one site. The rules come from Linux 6.12, the manuals, and the tools named in the findings. */
 export function judgeSite(kind: SiteKind, question: SiteQuestion): SiteAnswer {
-  return JUDGES[kind](question, { bitness: question.bitness });
+  const mode: DecodeMode = { bitness: question.bitness };
+  const { address, bytes, offset = 0 } = question;
+  const entry = address + BigInt(Math.min(offset, bytes.length));
+  return located(JUDGES[kind](question, mode), { mode, base: address, entry, code: [{ address, bytes }] });
 }
 
 function answer(outcome: string, reason: string, rule?: RuleNumber, details: SiteAnswer['details'] = {}): SiteAnswer {

@@ -4,12 +4,12 @@ import type { Engine } from '../engine/engine.ts';
 import { KERNEL_CS, KERNEL_DS, PT_REGS } from '../ftrace/pt-regs.ts';
 import type { KernelVersion, TrampolineKind } from '../ftrace/trampoline.ts';
 import { assemble, type Instruction, movImm32, type Reg, raw, ret } from '../x86/encode.ts';
-import { type Finding, finding, type Judgement } from './finding.ts';
+import { type Finding, finding, type Judgement, located } from './finding.ts';
 import type { EngineMaker } from './hook.ts';
 import { Random } from './random.ts';
 import type { RuleNumber } from './rules.ts';
 import { CodeSpace, type Segment } from './space.ts';
-import { type Outcome, type State, stateAt, World } from './world.ts';
+import { type Outcome, pointer, type State, stateAt, World } from './world.ts';
 
 /** Bytes said to be a trampoline, and what they call. */
 export interface TrampolineQuestion {
@@ -59,6 +59,15 @@ interface Complaint {
   readonly rule: RuleNumber;
   readonly why: string;
   readonly at?: bigint;
+  /** Where the run that shows it ends. */
+  readonly end?: bigint;
+}
+
+/** What a run that shows a complaint touched, and what the handler wrote. */
+interface Shown {
+  readonly state: State;
+  readonly memory: readonly Segment[];
+  readonly written: readonly Segment[];
 }
 
 /**
@@ -69,6 +78,12 @@ interface Complaint {
  * @throws {EngineError} the bytes lie where no memory can be
  */
 export async function judgeTrampoline(question: TrampolineQuestion, engines: EngineMaker): Promise<Judgement> {
+  const { address, bytes } = question;
+  const scene = { mode: { bitness: 64 }, base: address, entry: address, code: [{ address, bytes }] } as const;
+  return located(await judge(question, engines), scene);
+}
+
+async function judge(question: TrampolineQuestion, engines: EngineMaker): Promise<Judgement> {
   const notes = landingPad(question);
   if (question.bytes.length === 0) return { verdict: 'not-judged', reason: 'no bytes', findings: [] };
   const stub = assemble(question.handler, handlerStub()).bytes;
@@ -95,7 +110,10 @@ export async function judgeTrampoline(question: TrampolineQuestion, engines: Eng
         if (answer === undefined) continue;
         if ('unjudged' in answer) return { verdict: 'not-judged', reason: answer.unjudged, findings: notes };
         const why = way === 'returns' ? answer.why : `${answer.why}, when the handler ${WAYS[way]}`;
-        return broken(question, code, { ...answer, why }, notes, state);
+        const written: Segment[] = [];
+        const touched = world.record(() => runOnce(question, world, engine, state, way, i, written));
+        const memory = [{ address: state.registers.rsp ?? 0n, bytes: pointer(RETURN) }, ...touched];
+        return broken(question, code, { ...answer, why }, notes, { state, memory, written });
       }
     }
   } finally {
@@ -105,14 +123,23 @@ export async function judgeTrampoline(question: TrampolineQuestion, engines: Eng
 }
 
 function broken(
-  { address }: TrampolineQuestion,
+  { address, handler }: TrampolineQuestion,
   code: readonly Segment[],
-  { rule, why, at }: Complaint,
+  { rule, why, at, end }: Complaint,
   notes: readonly Finding[],
-  state?: State,
+  { state, memory = [], written = [] }: Partial<Shown> = {},
 ): Judgement {
   const facts = new CodeSpace(code, { bitness: 64 }).at(at ?? address);
-  const shown = finding(rule, 'error', why, { at: facts, base: address, state, entry: address, code });
+  const shown = finding(rule, 'error', why, {
+    at: facts,
+    base: address,
+    state,
+    entry: address,
+    ...(end === undefined ? {} : { end }),
+    code,
+    memory,
+    handler: written.length === 0 ? undefined : { address: handler, writes: written },
+  });
   return { verdict: 'broken', reason: why, findings: [shown, ...notes] };
 }
 
@@ -174,6 +201,7 @@ function runOnce(
   state: State,
   way: Way,
   index: number,
+  written: Segment[] = [],
 ): Answer {
   const entry = state.registers.rsp ?? 0n;
   const changes = changesOf(question, way, index);
@@ -187,10 +215,13 @@ function runOnce(
     passes++;
     complaint = atHandler(question, world, engine, state);
     if (complaint !== undefined) return true;
-    handle(engine, entry, question, changes);
+    for (const segment of handlerWrites(engine, entry, question, changes)) {
+      engine.write(segment.address, segment.bytes);
+      written.push(segment);
+    }
     return false;
   });
-  if (complaint !== undefined) return complaint;
+  if (complaint !== undefined) return { ...complaint, end: question.handler };
   if (outcome.exit.reason === 'not-judged') return unjudged(question, outcome);
   if (outcome.exit.rip !== until) {
     const what = outcome.exit.fault === undefined ? outcome.exit.reason : `${outcome.exit.fault.kind} fault`;
@@ -201,8 +232,9 @@ function runOnce(
       at: outcome.exit.rip,
     };
   }
-  if (passes !== 1) return { rule: 'C22', why: `the handler is called ${passes} times` };
-  return afterReturn(question, world, engine, state, outcome, changes, way);
+  if (passes !== 1) return { rule: 'C22', why: `the handler is called ${passes} times`, end: until };
+  const wrong = afterReturn(question, world, engine, state, outcome, changes, way);
+  return wrong === undefined ? undefined : { ...wrong, end: until };
 }
 
 function unjudged(question: TrampolineQuestion, { exit }: Outcome): Answer {
@@ -281,16 +313,19 @@ function changesOf({ kind }: TrampolineQuestion, way: Way, index: number): Map<k
   return changes;
 }
 
-function handle(
+/** What the handler leaves in memory: its changes of pt_regs, and its own stack frame. */
+function handlerWrites(
   engine: Engine,
   entry: bigint,
   question: TrampolineQuestion,
   changes: ReadonlyMap<keyof typeof PT_REGS, bigint>,
-): void {
+): Segment[] {
   const frame = frameOf(question, entry);
-  for (const [name, value] of changes) engine.write(frame + BigInt(PT_REGS[name]), wordBytes(value));
   const rsp = engine.readRegister('rsp');
-  engine.write(rsp - BigInt(HANDLER_STACK), new Uint8Array(HANDLER_STACK).fill(0xa5));
+  return [
+    ...[...changes].map(([name, value]) => ({ address: frame + BigInt(PT_REGS[name]), bytes: wordBytes(value) })),
+    { address: rsp - BigInt(HANDLER_STACK), bytes: new Uint8Array(HANDLER_STACK).fill(0xa5) },
+  ];
 }
 
 /** C18, C19, C22, C23, C25, C29: what is left after the return. */

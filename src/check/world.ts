@@ -1,5 +1,5 @@
 // The guest world of one comparison: code, a stack, and data pages that come into being when they are touched.
-import { hex, PAGE_SIZE, pageFloor } from '../address.ts';
+import { hex, hexBytes, PAGE_SIZE, pageFloor } from '../address.ts';
 import type { Engine, Exit, RegisterName } from '../engine/engine.ts';
 import { GENERAL_REGISTERS } from '../engine/engine.ts';
 import { Random } from './random.ts';
@@ -43,6 +43,8 @@ export class World {
   readonly #dirty = new Set<bigint>();
   readonly #code: readonly Segment[];
   readonly #seed: number;
+  /** Addresses that runs touch, while they are recorded. */
+  #recorded: Set<bigint> | undefined;
 
   constructor(engine: Engine, code: readonly Segment[], seed: number) {
     this.#engine = engine;
@@ -129,10 +131,11 @@ export class World {
         return undefined;
       },
       onMemory: (kind, address, size) => {
-        if (kind !== 'write') return;
-        for (let i = 0; i < Math.min(size, 64); i++) touched.add(BigInt.asUintN(64, address + BigInt(i)));
+        const set = kind === 'write' ? touched : this.#recorded;
+        for (let i = 0; i < Math.min(size, 64); i++) set?.add(BigInt.asUintN(64, address + BigInt(i)));
       },
     });
+    for (const address of touched) this.#recorded?.add(address);
     const written = new Map<bigint, number>();
     for (const address of touched) {
       const page = pageFloor(address);
@@ -150,6 +153,18 @@ export class World {
     };
   }
 
+  /** The memory that `run` reads or writes through this world, as it stood before. */
+  record(run: () => void): Segment[] {
+    const recorded = new Set<bigint>();
+    this.#recorded = recorded;
+    try {
+      run();
+    } finally {
+      this.#recorded = undefined;
+    }
+    return segmentsOf(recorded, (address) => this.before(address));
+  }
+
   /** What stood at `address` before the run. */
   before(address: bigint): number | undefined {
     return this.#pages.get(pageFloor(address))?.[Number(address & (PAGE_SIZE - 1n))];
@@ -160,8 +175,22 @@ export class World {
     return {
       ...Object.fromEntries(Object.entries(state.registers).map(([name, value]) => [name, hex(value)])),
       rflags: hex(state.rflags),
+      ...Object.fromEntries(state.xmm.map((bytes, i) => [`xmm${i}`, hexBytes(bytes)])),
     };
   }
+}
+
+/** Single bytes joined into as few segments as there can be; addresses without a byte are left out. */
+export function segmentsOf(addresses: Iterable<bigint>, byteAt: (address: bigint) => number | undefined): Segment[] {
+  const runs: { address: bigint; bytes: number[] }[] = [];
+  for (const address of [...addresses].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))) {
+    const byte = byteAt(address);
+    if (byte === undefined) continue;
+    const last = runs.at(-1);
+    if (last !== undefined && last.address + BigInt(last.bytes.length) === address) last.bytes.push(byte);
+    else runs.push({ address, bytes: [byte] });
+  }
+  return runs.map(({ address, bytes }) => ({ address, bytes: Uint8Array.from(bytes) }));
 }
 
 /** Eight little-endian bytes. */

@@ -1,7 +1,7 @@
 // `tramp64 check`: judges hooks, moved blocks, trampolines, patch protocols and sites, one by one or from a file of cases.
 import { Argument, type Command, Option } from 'commander';
 import { bytesOfHex, address as checkedAddress } from '../address.ts';
-import { type CaseResult, casesOf, documentOf, judgeCase } from '../check/cases.ts';
+import { type CaseResult, casesOf, documentOf, judgeCase, named } from '../check/cases.ts';
 import { keepEngines } from '../check/engines.ts';
 import type { Judgement } from '../check/finding.ts';
 import { judgeHook } from '../check/hook.ts';
@@ -10,9 +10,9 @@ import { type PokeStep, PROTOCOLS, type Protocol } from '../check/poke-protocol.
 import { judgeRelocation } from '../check/relocation.ts';
 import { judgeSite, SITE_KINDS, type SiteKind } from '../check/site.ts';
 import { judgeTrampoline, type TrampolineQuestion } from '../check/trampoline.ts';
-import { ScenarioError, TrampolineError } from '../errors.ts';
+import { TrampolineError } from '../errors.ts';
 import { checkText } from '../report/check.ts';
-import { readInput } from './files.ts';
+import { readInput, readJson } from './files.ts';
 import { exitStatus, type Total } from './options.ts';
 import { paint, print, printJson, progress } from './terminal.ts';
 
@@ -225,7 +225,7 @@ interface Place {
 }
 
 async function checkCases(file: string, shard: string | undefined, options: Output): Promise<number> {
-  const cases = shardOf(casesOf(parse(await readInput(file), file), file), shard);
+  const cases = shardOf(casesOf(await readJson(file, 'check'), file), shard);
   const keeper = keepEngines();
   const bar = progress('cases');
   const results: CaseResult[] = [];
@@ -269,23 +269,15 @@ function result(
   kind: string,
   verdict: string,
   reason: string,
-  findings: CaseResult['findings'],
+  findings: Judgement['findings'],
 ): CaseResult {
-  return { id, kind, verdict, expected: null, agrees: true, reason, findings };
+  return { id, kind, verdict, expected: null, agrees: true, reason, findings: named(id, findings) };
 }
 
 function report(results: readonly CaseResult[], options: Output): void {
   const document = documentOf(results);
   if (options.json === true) printJson(document);
   else print(checkText(document, paint));
-}
-
-function parse(bytes: Uint8Array, file: string): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch (cause) {
-    throw new ScenarioError('EINVAL', `'${file}' is no JSON: ${String(cause)}`, { operation: 'check', file, cause });
-  }
 }
 
 /** The cases at i, i + n, i + 2n … (i from 1), so that the parts take about the same time. */

@@ -1,11 +1,14 @@
 // Reading files for the command line, with errors that say what to do.
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
-import { TrampolineError } from '../errors.ts';
+import { ScenarioError, TrampolineError } from '../errors.ts';
 import type { FileReader } from '../scenario/run.ts';
 
 /** Larger files are refused before they are read; a vmlinux with debug information takes several hundred MiB. */
 const MAX_FILE = 1 << 30;
+
+/** A parsed document takes several times its size in memory. */
+const MAX_JSON = 64 << 20;
 
 /**
  * Reads a file.
@@ -24,6 +27,23 @@ export async function readInput(path: string): Promise<Uint8Array> {
     if (code === 'ENOENT')
       throw new TrampolineError('ENOENT', `no file '${path}'; check the path`, { operation, cause });
     throw new TrampolineError('EINVAL', `'${path}' cannot be read: ${code ?? String(cause)}`, { operation, cause });
+  }
+}
+
+/**
+ * Reads a JSON document.
+ * @throws {TrampolineError} as `readInput`, and EINVAL too large
+ * @throws {ScenarioError} EINVAL no JSON
+ */
+export async function readJson(file: string, operation: string): Promise<unknown> {
+  const bytes = await readInput(file);
+  if (bytes.length > MAX_JSON) {
+    throw new TrampolineError('EINVAL', `'${file}' has ${bytes.length} bytes, more than ${MAX_JSON}`, { operation });
+  }
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch (cause) {
+    throw new ScenarioError('EINVAL', `'${file}' is no JSON: ${String(cause)}`, { operation, file, cause });
   }
 }
 

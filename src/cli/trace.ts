@@ -15,6 +15,7 @@ import { decodeOne } from '../x86/decode.ts';
 import { readInput } from './files.ts';
 import { type MachineChoice, machineOptions } from './options.ts';
 import { paint, print, printJson } from './terminal.ts';
+import { traceFinding } from './trace-finding.ts';
 
 /** Adds the command to the program. */
 export function addTrace(program: Command): void {
@@ -22,11 +23,19 @@ export function addTrace(program: Command): void {
     .command('trace')
     .summary('show a redirected call instruction by instruction')
     .description('Patches FUNCTION with a probe, calls it, and shows each instruction with what it belongs to.')
-    .argument('<FILE>', 'ELF object, module, executable or shared object')
-    .argument('<FUNCTION>', 'a function with a site; NAME,N where the file has several of that name')
+    .argument('[FILE]', 'ELF object, module, executable or shared object')
+    .argument('[FUNCTION]', 'a function with a site; NAME,N where the file has several of that name')
+    .option('--finding <RESULT.json#ID>', 'step through a finding that `check --json` has printed, instead')
     .option('--json', 'print one JSON document');
-  machineOptions(command).action(async (file: string, func: string, options: MachineChoice & { json?: boolean }) => {
-    const { json, ...choice } = options;
+  type Options = MachineChoice & { json?: boolean; finding?: string };
+  machineOptions(command).action(async (file: string | undefined, func: string | undefined, options: Options) => {
+    const { json, finding, ...choice } = options;
+    if (finding !== undefined) {
+      if (file !== undefined) throw usage('--finding takes the place of FILE and FUNCTION');
+      return traceFinding(finding, choice.engine ?? 'unicorn', json === true);
+    }
+    if (file === undefined || func === undefined)
+      throw usage('name a FILE and a FUNCTION, or --finding RESULT.json#ID');
     const bytes = await readInput(file);
     const machine = await Machine.create(choice);
     try {
@@ -39,6 +48,10 @@ export function addTrace(program: Command): void {
       machine.dispose();
     }
   });
+}
+
+function usage(fact: string): TrampolineError {
+  return new TrampolineError('EINVAL', fact, { operation: 'trace' });
 }
 
 function trace(machine: Machine, file: string, info: FunctionInfo): TracedCall {

@@ -29,9 +29,11 @@ export interface CoreObserver {
   pushed(func: FuncHandle, site: bigint, newFunc: bigint, flags: FuncFlags): void;
   removed(func: FuncHandle): void;
   transitioned(func: FuncHandle, on: boolean): void;
-  /** The patch state, context or guard of a task, or of all. */
+  /** The patch state of a task, or of all. */
   taskChanged(): void;
   taskRemoved(task: TaskHandle): void;
+  /** A bit of a task's guard was taken or given back. */
+  guardChanged(task: TaskHandle, bit: number, held: boolean): void;
 }
 
 /** Which implementation a patched call runs: the core of redirection. */
@@ -183,7 +185,6 @@ export class Core {
   /** @throws {PatchError} ENOENT no such task */
   setContext(task: TaskHandle, context: TaskContext): void {
     this.#tasks.setContext(task, context);
-    this.observer?.taskChanged();
   }
 
   /** @throws {PatchError} ENOENT no such task */
@@ -198,12 +199,15 @@ export class Core {
    * @throws {PatchError} ENOENT no such task
    */
   recursionEnter(task: TaskHandle): number | undefined {
-    return this.#tasks.enter(task);
+    const bit = this.#tasks.enter(task);
+    if (bit !== undefined) this.observer?.guardChanged(task, bit, true);
+    return bit;
   }
 
   /** @throws {PatchError} ENOENT no such task · EINVAL the bit is not held */
   recursionLeave(task: TaskHandle, bit: number): void {
     this.#tasks.leave(task, bit);
+    this.observer?.guardChanged(task, bit, false);
   }
 
   /** The bits of its guard that a task holds. @throws {PatchError} ENOENT no such task */

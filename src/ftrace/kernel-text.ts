@@ -7,6 +7,8 @@ import { assemble, call, int3, jmp, label, lfence, mem, mov, nop, pause, REGS, r
 export const GATE = 'tramp64_gate';
 /** Name of the address that a call from outside returns to. */
 export const RETURN_HERE = 'tramp64_return';
+/** Name of the address that a call returns to which stands on a suspended one of the same task. */
+export const RETURN_TO_INTERRUPTED = 'tramp64_iret';
 /** What every return of a rethunk kernel jumps to. */
 export const RETURN_THUNK = '__x86_return_thunk';
 
@@ -15,21 +17,24 @@ const THUNK_REGS = REGS.filter((reg) => reg !== 'rsp');
 /**
  * Writes the routines at `address`, which is mapped and has `KERNEL_TEXT_SIZE` bytes.
  *
- * @returns the address of each routine by its kernel name
+ * @returns the address of each routine by its kernel name, and of the first byte after them
  */
-export function writeKernelText(engine: Engine, address: bigint): ReadonlyMap<string, bigint> {
+export function writeKernelText(engine: Engine, address: bigint): { routines: Map<string, bigint>; end: bigint } {
   const { bytes, labels } = assemble(address, [
     ...routine(GATE, [...Array(GATE_SIZE)].map(int3)),
     ...routine(RETURN_HERE, [int3()]),
+    ...routine(RETURN_TO_INTERRUPTED, [int3()]),
     ...routine(RETURN_THUNK, [ret(), int3()]),
     ...routine('__fentry__', [jmp(RETURN_THUNK)]),
     ...routine('__stack_chk_fail', [ud2()]),
     ...THUNK_REGS.flatMap((reg) => [...routine(`__x86_indirect_thunk_${reg}`, retpoline(reg))]),
   ]);
   engine.write(address, bytes);
-  return new Map(
-    [...labels].filter(([name]) => !name.startsWith('.')).map(([name, offset]) => [name, address + BigInt(offset)]),
-  );
+  const named = [...labels].filter(([name]) => !name.startsWith('.'));
+  return {
+    routines: new Map(named.map(([name, offset]) => [name, address + BigInt(offset)])),
+    end: address + BigInt(bytes.length),
+  };
 }
 
 /** Bytes that `writeKernelText` needs at most. */

@@ -32,6 +32,8 @@ export interface ImageParts {
   readonly ehFrame: { readonly address: bigint; readonly bytes: Uint8Array } | undefined;
   /** Undefined symbols whose relocations were left as they are (only with `unresolved: 'leave'`). */
   readonly unresolved: readonly string[];
+  /** `.modinfo`: what a kernel module says of itself, tag to text. */
+  readonly modinfo: ReadonlyMap<string, string>;
   /** `.klp.rela.OBJECT.SECTION` tables, which are not applied here (L25). */
   readonly livepatchTables: readonly ElfSection[];
 }

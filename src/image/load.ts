@@ -70,6 +70,7 @@ export function loadImage(file: ElfFile, options: LoadOptions): LoadedImage {
     exit: addressOf('cleanup_module'),
     ehFrame: ehFrame(file, layout),
     unresolved,
+    modinfo: modinfo(file),
     livepatchTables: file.livepatchTables(),
   });
 }
@@ -157,4 +158,16 @@ function ehFrame(file: ElfFile, layout: Layout): { address: bigint; bytes: Uint8
   if (section === undefined || start === undefined) return undefined;
   const bytes = layout.memory.view(start, Number(section.size));
   return bytes === undefined ? undefined : { address: start, bytes };
+}
+
+/** The `tag=text` entries of .modinfo; the first one of a tag counts. */
+function modinfo(file: ElfFile): ReadonlyMap<string, string> {
+  const entries = new Map<string, string>();
+  for (const section of file.sectionsNamed('.modinfo')) {
+    for (const entry of new TextDecoder().decode(section.bytes).split('\0')) {
+      const at = entry.indexOf('=');
+      if (at > 0 && !entries.has(entry.slice(0, at))) entries.set(entry.slice(0, at), entry.slice(at + 1));
+    }
+  }
+  return entries;
 }

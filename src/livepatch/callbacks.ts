@@ -7,8 +7,10 @@ import { objectTitle } from './patch.ts';
 /** What running callbacks takes. */
 export interface CallbackParts {
   log: Log;
-  /** Runs a guest function of the patch's image and returns rax. */
-  runGuest(image: string, symbol: string): bigint;
+  /** Runs a guest function, `image:symbol` or an address, and returns rax. */
+  runGuest(target: string | bigint, args: readonly bigint[]): bigint;
+  /** Writes into the guest's structs of a patch what became of it, for the guest to read. */
+  writeBack(patch: Patch): void;
   /** Where a loaded module stands. */
   moduleState(name: string): ModuleState;
 }
@@ -74,8 +76,10 @@ export class CallbackRunner {
 
   #run(patch: Patch, object: PatchObject, callback: Callback | undefined): number {
     if (callback === undefined) return 0;
-    if (typeof callback === 'string') {
-      const result = this.#parts.runGuest(patch.spec.image ?? patch.name, callback);
+    if (typeof callback !== 'function') {
+      this.#parts.writeBack(patch);
+      const target = typeof callback === 'string' ? `${patch.spec.image ?? patch.name}:${callback}` : callback;
+      const result = this.#parts.runGuest(target, [object.struct ?? 0n]);
       return Number(BigInt.asIntN(32, result));
     }
     return callback({

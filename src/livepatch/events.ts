@@ -24,6 +24,7 @@ export interface EventFields {
   moduleRefused: { patch: string; module: string };
   reverting: { patch: string; module: string };
   invalidModuleName: object;
+  notLivepatch: { module: string };
   incompatible: { patch: string };
   symbolNotFound: { symbol: string };
   symbolAmbiguous: { symbol: string; object: string };
@@ -73,6 +74,7 @@ const LINES: { readonly [K in EventKind]: readonly [LogLevel, (event: EventField
   ],
   reverting: ['notice', ({ patch, module }) => `reverting patch '${patch}' on unloading module '${module}'`], // L66
   invalidModuleName: ['error', () => 'vmlinux.ko: invalid module name'], // L63
+  notLivepatch: ['error', ({ module }) => `module ${module} is not marked as a livepatch module`], // L11
   incompatible: [
     'error', // L13
     ({ patch }) => `Livepatch patch (${patch}) is not compatible with the already installed livepatches.`,

@@ -1,8 +1,9 @@
 // Making a patch of its specification: names and symbols resolved, nops added; nothing is attached (klp_init_patch).
+import { hex } from '../address.ts';
 import { PatchError } from '../errors.ts';
 import type { Log } from './log.ts';
 import { type Func, type FuncSpec, objectTitle, type Patch, type PatchObject, type PatchSpec } from './patch.ts';
-import { findSymbol, type SymbolScope } from './symbols.ts';
+import { findSymbol, type KernelSymbol, type SymbolScope } from './symbols.ts';
 
 /** Bytes of a module's name and of a symbol's, terminators included (L16, L17). */
 const MODULE_NAME_LEN = 56;
@@ -15,6 +16,8 @@ export interface InitParts {
   object(name: string | null): SymbolScope | undefined;
   /** The symbols of the image that holds new functions. */
   image(name: string): SymbolScope | undefined;
+  /** The function of any image that holds an address (kallsyms_lookup_size_offset). */
+  holder(address: bigint): KernelSymbol | undefined;
   /** ftrace_location: the site of the function that starts at an address (F9). */
   location(address: bigint): bigint | undefined;
 }
@@ -40,6 +43,7 @@ export function initPatch(spec: PatchSpec, listed: readonly Patch[], parts: Init
     names.add(title);
     const seen = new Set<string>();
     const funcs = object.funcs.map((func) => {
+      if (func.newFunc === 0n) throw fail('EINVAL', `func '${func.oldName}' has no new function`, func.oldName);
       if (func.oldName === '') throw fail('EINVAL', 'a func has no old name');
       if (func.oldName.length >= KSYM_NAME_LEN) throw fail('EINVAL', `'${func.oldName}' is too long`, func.oldName);
       // the name of the func's sysfs directory, which cannot exist twice (L24)
@@ -48,13 +52,13 @@ export function initPatch(spec: PatchSpec, listed: readonly Patch[], parts: Init
         throw fail('EEXIST', `patch '${spec.name}' names '${title}/${directory}' twice`, func.oldName);
       }
       seen.add(directory);
-      return makeFunc(spec.name, object.name, func, image);
+      return makeFunc(spec.name, object.name, func, image, parts);
     });
     const { callbacks = {} } = object;
     for (const callback of Object.values(callbacks)) {
       if (typeof callback === 'string') newSymbol(spec.name, callback, image);
     }
-    return { name: object.name, funcs, callbacks, dynamic: false, ...FRESH };
+    return { name: object.name, funcs, callbacks, dynamic: false, struct: object.struct, ...FRESH };
   });
   const patch: Patch = { name: spec.name, spec, objects, enabled: false, forced: false };
   if (spec.replace === true) patch.objects = addNops(patch, listed);
@@ -105,7 +109,7 @@ function addNops(patch: Patch, listed: readonly Patch[]): PatchObject[] {
   for (const old of listed.flatMap((one) => one.objects)) {
     let object = objects.find((one) => one.name === old.name);
     if (object === undefined) {
-      object = { name: old.name, funcs: [], callbacks: {}, dynamic: true, ...FRESH };
+      object = { name: old.name, funcs: [], callbacks: {}, dynamic: true, struct: undefined, ...FRESH };
       objects.push(object);
       present.set(old.name, new Set());
     }
@@ -114,7 +118,15 @@ function addNops(patch: Patch, listed: readonly Patch[]): PatchObject[] {
       if (known === undefined || known.has(identityOf(func))) continue;
       known.add(identityOf(func));
       const { oldName, oldSympos } = func;
-      const nop = { patch: patch.name, object: old.name, oldName, oldSympos, nop: true, newName: oldName };
+      const nop = {
+        patch: patch.name,
+        object: old.name,
+        oldName,
+        oldSympos,
+        nop: true,
+        newName: oldName,
+        struct: undefined,
+      };
       object.funcs.push({ ...nop, newFunc: 0n, newSize: 0n, ...DETACHED });
     }
   }
@@ -124,15 +136,21 @@ function addNops(patch: Patch, listed: readonly Patch[]): PatchObject[] {
 const FRESH = { loaded: false, patched: false, postUnpatchEnabled: false };
 const DETACHED = { old: undefined, transition: false, handle: undefined };
 
-function makeFunc(patch: string, object: string | null, func: FuncSpec, image: SymbolScope): Func {
-  const replacement = newSymbol(patch, func.newFunc, image, func.oldName);
+function makeFunc(patch: string, object: string | null, func: FuncSpec, image: SymbolScope, parts: InitParts): Func {
+  const { newFunc } = func;
+  const replacement =
+    typeof newFunc === 'string'
+      ? newSymbol(patch, newFunc, image, func.oldName)
+      : // its size stays 0 where nothing holds it, which is refused once the object is loaded (L18)
+        { name: hex(newFunc), size: 0n, ...parts.holder(newFunc), address: newFunc };
   return {
     patch,
     object,
     oldName: func.oldName,
     oldSympos: func.oldSympos ?? 0,
     nop: false,
-    newName: func.newFunc,
+    newName: replacement.name,
+    struct: func.struct,
     newFunc: replacement.address,
     newSize: replacement.size,
     ...DETACHED,

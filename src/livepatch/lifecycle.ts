@@ -10,7 +10,7 @@ import type { Log } from './log.ts';
 import type { ModuleParts } from './modules.ts';
 import { objectTitle, type Patch, type PatchObject, type PatchSpec } from './patch.ts';
 import { PatchList } from './patch-list.ts';
-import { type Policy, refuseToSkip, refuseToUndercut } from './policy.ts';
+import { type Policy, refuseToSkip, refuseToUndercut, registers } from './policy.ts';
 import { isCompatible } from './states.ts';
 import type { TaskList } from './tasks.ts';
 import { type Target, Transition } from './transition.ts';
@@ -69,11 +69,14 @@ export class Lifecycle {
     return patch;
   }
 
-  /** klp_enable_patch of 5.0 and earlier: only the first disabled patch (L52). */
+  /** klp_enable_patch of 5.0 and earlier, and of the series that led to 5.1: only the first disabled patch (L52). */
   enableRegistered(name: string): Patch {
     const about = { operation: 'enable', patch: name };
     const patch = this.patches.get(name);
-    if (patch === undefined) throw new PatchError('EINVAL', `patch '${name}' is not registered`, about);
+    if (patch === undefined) {
+      const what = this.patches.getReplaced(name) === undefined ? 'is not registered' : 'was replaced';
+      throw new PatchError('EINVAL', `patch '${name}' ${what}`, about); // klp_is_patch_usable (L53)
+    }
     this.refuseInTransition('enable', name);
     if (patch.enabled) throw new PatchError('EINVAL', `patch '${name}' is enabled already`, about);
     refuseToSkip(patch, this.patches);
@@ -86,7 +89,7 @@ export class Lifecycle {
   init(operation: string, spec: PatchSpec): Patch {
     const { name } = spec;
     const about = { operation, patch: name };
-    if (this.patches.get(name) !== undefined) {
+    if (this.patches.get(name) !== undefined || this.patches.getReplaced(name) !== undefined) {
       const fact = `patch '${name}' is ${operation === 'enable' ? 'enabled' : 'there'} already`;
       throw new PatchError('EEXIST', fact, about);
     }
@@ -103,7 +106,7 @@ export class Lifecycle {
   /** __klp_disable_patch (L47). */
   disable(patch: Patch): void {
     this.refuseInTransition('disable', patch.name);
-    if (this.#parts.policy === 'strict-stack') refuseToUndercut(patch, this.patches);
+    if (registers(this.#parts.policy)) refuseToUndercut(patch, this.patches);
     for (const object of patch.objects) this.attacher.verify(object);
     const running = this.#begin(patch, 'unpatched');
     for (const object of patch.objects) if (object.patched) this.callbacks.preUnpatch(patch, object);
@@ -118,7 +121,7 @@ export class Lifecycle {
   }
 
   force(running: Transition): void {
-    running.force(this.patches.all);
+    running.force(this.patches.all, registers(this.#parts.policy));
     this.completeIfDone(running);
   }
 
@@ -137,11 +140,14 @@ export class Lifecycle {
     running.complete();
     this.#transition = undefined;
     const { patch } = running;
-    // a registered patch stays until it is unregistered
-    if (this.#parts.policy === 'strict-stack') return;
-    // klp_free_patch_async, klp_free_replaced_patches_async (L49)
-    if (!patch.enabled) this.patches.free(patch);
-    else if (patch.spec.replace === true) for (const old of this.patches.earlier(patch)) this.patches.free(old);
+    const staying = registers(this.#parts.policy);
+    const gone = patch.enabled && patch.spec.replace === true ? this.patches.earlier(patch) : [];
+    for (const old of gone) {
+      if (staying) this.patches.moveToReplaced(old);
+      else this.patches.free(old); // klp_free_replaced_patches_async (L49)
+    }
+    // klp_free_patch_async (L49); a registered patch stays until it is unregistered
+    if (!patch.enabled && !staying) this.patches.free(patch);
   }
 
   /** @throws {PatchError} EBUSY any patch is in transition (L19, L47) */

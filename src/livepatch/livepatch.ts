@@ -4,7 +4,7 @@ import type { StackEntry } from './attach.ts';
 import { Lifecycle, type LivepatchParts } from './lifecycle.ts';
 import { moduleComing, moduleGoing, verifyModule } from './modules.ts';
 import type { Patch, PatchSpec, StateSpec } from './patch.ts';
-import { needRegistration } from './policy.ts';
+import { needRegistration, refuseReplace, registers } from './policy.ts';
 import { lastState, stateOf } from './states.ts';
 import { type SysfsNode, sysfsNode, sysfsWrite } from './sysfs.ts';
 import type { SwitchAttempt, Transition, TransitionState } from './transition.ts';
@@ -41,8 +41,8 @@ export class Livepatch {
   /**
    * Inserts a patch's module and enables the patch (L9–L20, L45). Its funcs go on top of the stacks of the functions
    * they replace; the site of a function whose stack was empty becomes a call of its trampoline (L28–L31). A module
-   * that is inserted but no longer held is removed first. By the policy `strict-stack` the patch must be registered, and
-   * be the first disabled one (L52).
+   * that is inserted but no longer held is removed first. By the policies `strict-stack` and `v10` the patch must be
+   * registered, and be the first disabled one (L52) or replace those before it (L53).
    *
    * @throws {PatchError} EEXIST the patch is listed or its module cannot be removed, or it names a function twice
    * (L15) · EINVAL L9, L13, L16, L17, L22, L23, L29 · ENOENT a size is unknown (L18) · EBUSY a transition runs (L19), or
@@ -52,23 +52,21 @@ export class Livepatch {
    */
   enable(spec: PatchSpec): Patch {
     return this.#operate('enable', () =>
-      this.#parts.policy === 'strict-stack' ? this.#life.enableRegistered(spec.name) : this.#life.insertAndEnable(spec),
+      registers(this.#parts.policy) ? this.#life.enableRegistered(spec.name) : this.#life.insertAndEnable(spec),
     );
   }
 
   /**
-   * Inserts a patch's module and registers the patch, disabled (klp_register_patch of 5.0 and earlier, L52).
+   * Inserts a patch's module and registers the patch, disabled (klp_register_patch of 5.0 and earlier, L52). The nops of
+   * one that replaces are made now, over all registered patches (L53).
    *
-   * @throws {PatchError} ENOTSUPP the policy is not `strict-stack`, or the patch replaces, which came with 5.1 · and as
+   * @throws {PatchError} ENOTSUPP the policy is `independent`, or it is `strict-stack` and the patch replaces · and as
    * `enable` where the patch itself is wrong
    */
   register(spec: PatchSpec): Patch {
     return this.#operate('register', () => {
       needRegistration(this.#parts.policy, 'register', spec.name);
-      if (spec.replace === true) {
-        const about = { operation: 'register', patch: spec.name };
-        throw new PatchError('ENOTSUPP', `patch '${spec.name}' replaces, which kernels before 5.1 cannot`, about);
-      }
+      if (spec.replace === true) refuseReplace(this.#parts.policy, spec.name);
       const patch = this.#life.init('register', spec);
       this.#life.patches.add(patch);
       this.#life.patches.hold(patch);
@@ -77,19 +75,20 @@ export class Livepatch {
   }
 
   /**
-   * Unregisters a disabled patch (klp_unregister_patch of 5.0 and earlier, L52).
-   * @throws {PatchError} ENOTSUPP the policy is not `strict-stack` · EINVAL not registered · EBUSY enabled or in transition
+   * Unregisters a disabled or replaced patch (klp_unregister_patch of 5.0 and earlier, L52, L53).
+   * @throws {PatchError} ENOTSUPP the policy is `independent` · EINVAL not registered · EBUSY enabled or in transition
    */
   unregister(name: string): void {
     this.#operate('unregister', () => {
       needRegistration(this.#parts.policy, 'unregister', name);
       const about = { operation: 'unregister', patch: name };
-      const patch = this.#life.patches.get(name);
+      const { patches } = this.#life;
+      const patch = patches.get(name) ?? patches.getReplaced(name);
       if (patch === undefined) throw new PatchError('EINVAL', `patch '${name}' is not registered`, about);
       if (patch.enabled || this.#life.transition?.patch === patch) {
         throw new PatchError('EBUSY', `patch '${name}' is in use; disable it first`, about);
       }
-      this.#life.patches.free(patch);
+      patches.free(patch);
     });
   }
 
@@ -217,7 +216,7 @@ export class Livepatch {
         transitioning: () => life.transition?.patch,
         reverse: () => life.transition && life.reverse(life.transition),
         disable: (patch) => life.disable(patch),
-        enable: this.#parts.policy === 'strict-stack' ? (patch) => life.enableRegistered(patch.name) : undefined,
+        enable: registers(this.#parts.policy) ? (patch) => life.enableRegistered(patch.name) : undefined,
         force: () => life.transition && life.force(life.transition),
       }),
     );
@@ -247,11 +246,13 @@ export class Livepatch {
       throw new PatchError('EBUSY', 'called from inside a callback', { operation });
     }
     this.#busy = true;
+    const before = this.#life.patches.all;
     let result: T;
     try {
       result = act();
     } finally {
       this.#busy = false;
+      for (const patch of new Set([...before, ...this.#life.patches.all])) this.#parts.writeBack(patch);
     }
     this.#life.callbacks.rethrow();
     return result;

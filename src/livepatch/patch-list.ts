@@ -1,10 +1,12 @@
-// The patches of a machine in the order of enabling (klp_patches), and which of their modules are inserted.
+// The patches of a machine in the order of enabling (klp_patches), those that were replaced, and the modules inserted.
 import { PatchError } from '../errors.ts';
 import type { Patch } from './patch.ts';
 
 /** The list of patches, by name as well as in order. */
 export class PatchList {
   readonly #patches = new Map<string, Patch>();
+  /** klp_replaced_patches of the policy `v10`: out of use, and still registered (L53). */
+  readonly #replaced = new Map<string, Patch>();
   /** Patch modules that are inserted, and whether a patch holds its module. */
   readonly #inserted = new Map<string, { held: boolean }>();
 
@@ -15,6 +17,17 @@ export class PatchList {
 
   get(name: string): Patch | undefined {
     return this.#patches.get(name);
+  }
+
+  /** A patch that was replaced and is still registered (L53). */
+  getReplaced(name: string): Patch | undefined {
+    return this.#replaced.get(name);
+  }
+
+  /** klp_throw_away_replaced_patches: out of use from now on (L53). */
+  moveToReplaced(patch: Patch): void {
+    this.#patches.delete(patch.name);
+    this.#replaced.set(patch.name, patch);
   }
 
   /** Puts a patch at the end of the list. */
@@ -35,6 +48,7 @@ export class PatchList {
   /** The patch leaves the list and sysfs; its module is given back unless it was forced (L49, L74). */
   free(patch: Patch): void {
     this.#patches.delete(patch.name);
+    this.#replaced.delete(patch.name);
     const module = this.#inserted.get(patch.name);
     if (module !== undefined) module.held = patch.forced;
   }
@@ -63,7 +77,7 @@ export class PatchList {
 
   /** True where a patch that is no longer listed keeps its module for ever (L74). */
   isKeptForGood(name: string): boolean {
-    return this.#inserted.get(name)?.held === true && !this.#patches.has(name);
+    return this.#inserted.get(name)?.held === true && !this.#patches.has(name) && !this.#replaced.has(name);
   }
 
   /**

@@ -5,10 +5,12 @@ import type { FuncHandle } from '../core/core.ts';
 export interface FuncSpec {
   /** Name of the original function. */
   oldName: string;
-  /** The new function: a symbol of the patch's image. */
-  newFunc: string;
+  /** The new function: a symbol of the patch's image, or an address. */
+  newFunc: string | bigint;
   /** Which of several symbols of that name, counted from 1; 0 = the name must be unique (L22, L23). */
   oldSympos?: number;
+  /** Where its struct klp_func lies in the guest, if it was made from one. */
+  struct?: bigint;
 }
 
 /** What a host callback is told. */
@@ -22,8 +24,11 @@ export interface CallbackCall {
   say(line: string): void;
 }
 
-/** A callback: a symbol of the patch's image, or a host function. Of pre_patch the result counts: 0 or -errno. */
-export type Callback = string | ((call: CallbackCall) => number);
+/**
+ * A callback: a symbol of the patch's image, the address of a guest function, or a host function. A guest function gets
+ * the address of its struct klp_object, 0 where there is none. Of pre_patch the result counts: 0 or -errno.
+ */
+export type Callback = string | bigint | ((call: CallbackCall) => number);
 
 /** The four callbacks of an object (L2, L75). */
 export interface Callbacks {
@@ -42,6 +47,8 @@ export interface ObjectSpec {
   name: string | null;
   funcs: readonly FuncSpec[];
   callbacks?: Callbacks;
+  /** Where its struct klp_object lies in the guest, if it was made from one. */
+  struct?: bigint;
 }
 
 /** A system state that a patch changes (L4). */
@@ -49,6 +56,8 @@ export interface StateSpec {
   /** Not 0. */
   id: number;
   version: number;
+  /** Where its struct klp_state lies in the guest, if it was made from one. */
+  struct?: bigint;
 }
 
 /** A patch, as `klp_enable_patch` gets it (L3). */
@@ -60,6 +69,8 @@ export interface PatchSpec {
   replace?: boolean;
   states?: readonly StateSpec[];
   objects: readonly ObjectSpec[];
+  /** Where its struct klp_patch lies in the guest, if it was made from one. */
+  struct?: bigint;
 }
 
 /**
@@ -81,6 +92,8 @@ export interface Func {
   readonly nop: boolean;
   /** Symbol of the new function; of a nop the original's. */
   readonly newName: string;
+  /** Its struct klp_func in the guest, or undefined. */
+  readonly struct: bigint | undefined;
   newFunc: bigint;
   newSize: bigint;
   /** Entry of the original, and the key of its func stack; undefined while the object is not loaded. */
@@ -97,6 +110,8 @@ export interface PatchObject {
   readonly callbacks: Callbacks;
   /** Made for nops alone (klp_object.dynamic). */
   readonly dynamic: boolean;
+  /** Its struct klp_object in the guest, or undefined. */
+  readonly struct: bigint | undefined;
   /** klp_is_object_loaded (L6). */
   loaded: boolean;
   patched: boolean;

@@ -39,7 +39,7 @@ export function sysfsNode(
   kernel: string,
 ): SysfsNode | undefined {
   const [name, ...rest] = path.split('/');
-  const patch = patches.get(name ?? '');
+  const patch = patches.get(name ?? '') ?? patches.getReplaced(name ?? '');
   if (patch === undefined) return undefined;
   const bit = (value: boolean): string => (value ? '1' : '0');
   const [first, second, ...more] = rest;
@@ -68,7 +68,7 @@ export function sysfsNode(
 export function sysfsWrite(path: string, value: string, patches: PatchList, actions: SysfsActions): void {
   const operation = 'sysfs write';
   const [name, file, ...more] = path.split('/');
-  const patch = patches.get(name ?? '');
+  const patch = patches.get(name ?? '') ?? patches.getReplaced(name ?? '');
   const fail = (code: 'ENOENT' | 'EPERM' | 'EINVAL', fact: string): PatchError =>
     new PatchError(code, fact, { operation, ...(patch === undefined ? {} : { patch: patch.name }) });
   if (patch === undefined || file === undefined) throw fail('ENOENT', `no file '${path}'`);
@@ -83,6 +83,7 @@ export function sysfsWrite(path: string, value: string, patches: PatchList, acti
   }
   // "same value" is tested first (L83)
   if (patch.enabled === wanted) throw fail('EINVAL', `patch '${patch.name}' has enabled = ${wanted ? 1 : 0} already`);
+  if (patches.get(patch.name) === undefined) throw fail('EINVAL', `patch '${patch.name}' was replaced`); // L53
   if (moving) actions.reverse();
   else if (!wanted) actions.disable(patch);
   else if (actions.enable !== undefined) actions.enable(patch);

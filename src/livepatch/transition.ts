@@ -115,11 +115,16 @@ export class Transition {
     this.start();
   }
 
-  /** klp_force_transition: all tasks have reached the target, whatever they do (L74). */
-  force(listed: readonly Patch[]): void {
+  /**
+   * klp_force_transition: all tasks have reached the target, whatever they do (L74).
+   * @param listed all patches
+   * @param everyPatch none of them can ever be removed, as before 5.18
+   */
+  force(listed: readonly Patch[], everyPatch: boolean): void {
     this.#parts.log.emit({ kind: 'forcing' });
     this.#parts.core.setPatchStateAll(this.#target);
-    if (this.#target === 'unpatched') this.patch.forced = true;
+    if (everyPatch) for (const patch of listed) patch.forced = true;
+    else if (this.#target === 'unpatched') this.patch.forced = true;
     else if (this.patch.spec.replace === true) {
       for (const patch of listed) if (patch !== this.patch) patch.forced = true;
     }

@@ -2,7 +2,8 @@
 import { address, wrap } from '../address.ts';
 import { type Engine, GENERAL_REGISTERS, type RegisterName } from '../engine/engine.ts';
 import { EngineError } from '../errors.ts';
-import { GUEST_MAP } from './guest-map.ts';
+import type { CallRoom } from './call-areas.ts';
+import { encodedFrame } from './interrupt-frame.ts';
 
 /** An argument: an integer of 64 bits, a text (passed by address, NUL-terminated) or bytes (passed by address). */
 export type Argument = bigint | string | Uint8Array;
@@ -27,22 +28,30 @@ export interface PreparedCall {
   registers: ReadonlyMap<RegisterName, bigint>;
   /** Where each argument that is a buffer was placed; undefined for integers. */
   buffers: readonly (bigint | undefined)[];
+  /** One past the last buffer. */
+  dataEnd: bigint;
 }
 
 /**
  * Makes a call ready: places buffers, pushes arguments 7 and up and the return address, and gives every other register
  * a value of its own, so that a lost register shows.
  *
+ * @param interrupted pt_regs of the suspended call that this one stands on; rbp then names it
  * @throws {RangeError} an integer does not fit in 64 bits
  * @throws {EngineError} ENOMEM the arguments do not fit into the guest's data region or stack
  */
-export function prepareCall(engine: Engine, args: readonly Argument[], returnTo: bigint): PreparedCall {
-  const { values, buffers } = placeBuffers(engine, args);
+export function prepareCall(
+  engine: Engine,
+  args: readonly Argument[],
+  returnTo: bigint,
+  { stack, data }: CallRoom,
+  interrupted?: bigint,
+): PreparedCall {
+  const { values, buffers, end } = placeBuffers(engine, args, data);
   const onStack = values.slice(ARGUMENT_REGISTERS.length);
-  const top = GUEST_MAP.stack.base + GUEST_MAP.stack.size - 0x100n;
   // rsp + 8 is a multiple of 16 at the entry (System V ABI 3.2.2)
-  const rsp = ((top - BigInt(8 * onStack.length)) / 16n) * 16n - 8n;
-  if (rsp < GUEST_MAP.stack.base + GUEST_MAP.stack.size / 2n) throw tooLarge('stack');
+  const rsp = ((stack.top - BigInt(8 * onStack.length)) / 16n) * 16n - 8n;
+  if (rsp < stack.bottom) throw tooLarge('stack');
   const slots = new DataView(new ArrayBuffer(8 * (1 + onStack.length)));
   slots.setBigUint64(0, returnTo, true);
   for (const [i, value] of onStack.entries()) slots.setBigUint64(8 * (i + 1), value, true);
@@ -55,9 +64,10 @@ export function prepareCall(engine: Engine, args: readonly Argument[], returnTo:
     const value = values[i];
     if (value !== undefined) registers.set(name, value);
   });
+  if (interrupted !== undefined) registers.set('rbp', encodedFrame(interrupted));
   for (const [name, value] of registers) engine.writeRegister(name, value);
   engine.writeRegister('rflags', 2n);
-  return { registers, buffers };
+  return { registers, buffers, dataEnd: end };
 }
 
 /** A value that differs from register to register and in every byte from zero. */
@@ -68,9 +78,9 @@ function sentinel(index: number): bigint {
 function placeBuffers(
   engine: Engine,
   args: readonly Argument[],
-): { values: bigint[]; buffers: (bigint | undefined)[] } {
-  let next: bigint = GUEST_MAP.data.base;
-  const limit = GUEST_MAP.data.base + GUEST_MAP.data.size;
+  { from, limit }: CallRoom['data'],
+): { values: bigint[]; buffers: (bigint | undefined)[]; end: bigint } {
+  let next = from;
   const buffers: (bigint | undefined)[] = [];
   const values = args.map((argument, i) => {
     if (typeof argument === 'bigint') {
@@ -85,7 +95,7 @@ function placeBuffers(
     buffers.push(place);
     return place;
   });
-  return { values, buffers };
+  return { values, buffers, end: next };
 }
 
 function tooLarge(region: string): EngineError {

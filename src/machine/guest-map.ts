@@ -8,9 +8,9 @@ export interface Region {
 
 /** The regions of a machine. All code is in the top 2 GiB, so that rel32 reaches from any image to any trampoline. */
 export const GUEST_MAP = {
-  /** The stack of the running task; unmapped pages lie on both sides. */
+  /** The first stack; the others follow, unmapped pages between them. */
   stack: { base: 0xffffc90000000000n, size: 0x40000n },
-  /** Arguments that are passed by address. */
+  /** Arguments that the owner of the first stack passes by address; those of the others follow. */
   data: { base: 0xffff888000000000n, size: 0x40000n },
   /** What gs: addresses; the stack canary is at 0x28 in it. */
   perCpu: { base: 0xffff888100000000n, size: 0x1000n },

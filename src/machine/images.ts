@@ -6,7 +6,7 @@ import { ElfFile } from '../image/elf.ts';
 import type { LoadedImage } from '../image/image.ts';
 import { loadImage } from '../image/load.ts';
 import type { ModuleState } from '../livepatch/patch.ts';
-import type { SymbolScope } from '../livepatch/symbols.ts';
+import type { KernelSymbol, SymbolScope } from '../livepatch/symbols.ts';
 import { GUEST_MAP } from './guest-map.ts';
 
 /** What an image is to the machine. */
@@ -36,6 +36,12 @@ export interface Location {
   /** Bytes past the symbol's start. */
   readonly offset: bigint;
 }
+
+/** The fields of struct module that are kept true: state at 0, name at 0x18 (6.1 and 6.12). */
+const MODULE_NAME = 0x18;
+const MODULE_NAME_LEN = 56;
+const MODULE_HEAD_SIZE = BigInt(MODULE_NAME + MODULE_NAME_LEN);
+const MODULE_STATES: readonly ModuleState[] = ['LIVE', 'COMING', 'GOING'];
 
 /** The images of one machine, in the order of loading. */
 export class Images {
@@ -97,7 +103,10 @@ export class Images {
     this.#map(image);
     this.#images.set(name, image);
     this.#kinds.set(image, kind);
-    if (kind === 'module') this.#modules.set(name, { state: 'COMING', exit: options.exit });
+    if (kind === 'module' || kind === 'livepatch') {
+      this.#modules.set(name, { state: 'COMING', exit: options.exit });
+      this.setModuleState(name, 'COMING');
+    }
     // one page stays unmapped between images, so that running off an end faults
     if (placed) this.#next[area] = pageCeil(image.end) + PAGE_SIZE;
     return image;
@@ -122,7 +131,17 @@ export class Images {
 
   setModuleState(name: string, state: ModuleState): void {
     const module = this.#modules.get(name);
-    if (module !== undefined) module.state = state;
+    if (module === undefined) return;
+    module.state = state;
+    const struct = this.moduleStruct(name);
+    if (struct !== undefined) this.#engine.write(struct, moduleHead(name, state));
+  }
+
+  /** The struct module of an image (`__this_module`), where it has one. */
+  moduleStruct(name: string): bigint | undefined {
+    const [symbol] = this.#images.get(name)?.symbolsNamed('__this_module') ?? [];
+    // smaller than what is written into it, it is no struct module
+    return symbol !== undefined && symbol.size >= MODULE_HEAD_SIZE ? symbol.address : undefined;
   }
 
   /** What runs when a module is unloaded. */
@@ -165,6 +184,17 @@ export class Images {
   scope(name: string): SymbolScope | undefined {
     const image = this.#images.get(name);
     return image && { name, named: (symbol) => image.symbolsNamed(symbol) };
+  }
+
+  /** The function of any image that holds an address, with its size as the symbol table has it. */
+  holder(address: bigint): KernelSymbol | undefined {
+    return this.imageAt(address)?.functionAt(address)?.symbol;
+  }
+
+  /** The image that lies at an address. */
+  imageAt(address: bigint): LoadedImage | undefined {
+    for (const image of this.#images.values()) if (address >= image.base && address < image.end) return image;
+    return undefined;
   }
 
   /** The site of the function that starts at `address`, or `address` itself where it is a site (F9). */
@@ -225,4 +255,12 @@ function symbolIn(image: LoadedImage | undefined, name: string): bigint | undefi
 function symbolTitled(image: LoadedImage, title: string): { address: bigint } | undefined {
   const named = image.symbolsNamed(title.replace(/,\d+$/, ''));
   return named.find((one) => one.title === title);
+}
+
+/** The first bytes of struct module, the list pointers left NULL: state and name. */
+function moduleHead(name: string, state: ModuleState): Uint8Array {
+  const bytes = new Uint8Array(Number(MODULE_HEAD_SIZE));
+  bytes[0] = MODULE_STATES.indexOf(state);
+  bytes.set(new TextEncoder().encode(name).subarray(0, MODULE_NAME_LEN - 1), MODULE_NAME);
+  return bytes;
 }

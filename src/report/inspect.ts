@@ -1,8 +1,9 @@
-// What `inspect` shows: every function of a file, its site, its entry disassembled, and whether it can be patched.
+// What `inspect` shows: every function of a file, its site, its entry disassembled, whether it can be patched; patches.
 import { hex, hexBytes } from '../address.ts';
 import type { LoadedImage } from '../image/image.ts';
 import type { FunctionInfo } from '../image/sites.ts';
 import { decode } from '../x86/decode.ts';
+import { findPatches, patchJson, patchText } from './inspect-patch.ts';
 import { count, type Paint, plain, table } from './table.ts';
 
 /** Instructions shown of each entry. */
@@ -27,6 +28,7 @@ export function inspectText(image: LoadedImage, paint: Paint = plain): string {
   if (image.unresolved.length > 0)
     lines.push(`undefined symbols, left unresolved here: ${image.unresolved.join(', ')}`);
   for (const { address, reason } of image.strays) lines.push(`listed site ${hex(address)}: ${reason}`);
+  for (const patch of findPatches(image)) lines.push(...patchText(patch, paint));
   lines.push(
     `${count(image.functions.length, 'function')}, ${patchable} patchable, ${image.functions.length - patchable} not`,
   );
@@ -55,6 +57,8 @@ export function inspectJson(image: LoadedImage): object {
         ...(info.reason === undefined ? {} : { reason: info.reason }),
       };
     }),
+    livepatch: image.modinfo.get('livepatch') === 'Y',
+    patches: findPatches(image).map(patchJson),
     undefinedSymbols: image.unresolved,
     strays: image.strays.map(({ address, reason }) => ({ address: hex(address), reason })),
   };

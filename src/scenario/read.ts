@@ -1,10 +1,16 @@
 // Reads a scenario file: JSON text to a typed Scenario, every mistake named with its JSON path.
 import type { ScenarioError } from '../errors.ts';
-import type { PatchSpec, StateSpec } from '../livepatch/patch.ts';
+import type { StateSpec } from '../livepatch/patch.ts';
 import type { ImageKind } from '../machine/images.ts';
 import { readCallbacks, readRoutine } from './callbacks.ts';
 import { JsonNode } from './json.ts';
-import { SCENARIO_FORMAT, type Scenario, type ScenarioImage, type ScenarioMachine } from './scenario.ts';
+import {
+  SCENARIO_FORMAT,
+  type Scenario,
+  type ScenarioImage,
+  type ScenarioMachine,
+  type ScenarioPatch,
+} from './scenario.ts';
 import { readStep } from './verbs.ts';
 
 /** Larger files are refused: a scenario is written by people, or by a fuzzer that stops in time. */
@@ -68,7 +74,7 @@ function readMachine(node: JsonNode | undefined): ScenarioMachine {
   node.keys(['kernel', 'policy', 'transition', 'handler', 'tasks', 'budget']);
   const kernel = node.get('kernel')?.oneOf(['6.1', '6.12']);
   const budget = node.get('budget')?.count(1, MAX_BUDGET);
-  const policy = node.get('policy')?.oneOf(['independent', 'strict-stack'], ['v10']);
+  const policy = node.get('policy')?.oneOf(['independent', 'strict-stack', 'v10']);
   const transition = node.get('transition')?.oneOf(['auto', 'manual']);
   const handler = node.get('handler')?.oneOf(['core', 'guest']);
   const tasks = node.get('tasks');
@@ -121,8 +127,9 @@ function readSymbol(node: JsonNode): bigint | string {
   return number;
 }
 
-function readPatch(node: JsonNode): PatchSpec {
-  node.keys(['name', 'image', 'replace', 'objects', 'states']);
+function readPatch(node: JsonNode): ScenarioPatch {
+  if (node.get('from') !== undefined) return readStructPatch(node);
+  node.keys(['name', 'image', 'replace', 'objects', 'states', 'from']);
   const image = node.get('image')?.name();
   return {
     name: node.need('name').name(),
@@ -152,6 +159,14 @@ function readPatch(node: JsonNode): PatchSpec {
         };
       }),
   };
+}
+
+/** `{"name", "image", "from": "struct", "symbol"}`: the rest is in the image. */
+function readStructPatch(node: JsonNode): ScenarioPatch {
+  node.keys(['name', 'image', 'from', 'symbol']);
+  node.need('from').oneOf(['struct']);
+  const name = node.need('name').name();
+  return { name, image: node.get('image')?.name() ?? name, objects: [], from: { symbol: node.get('symbol')?.name() } };
 }
 
 function readState(node: JsonNode): StateSpec {

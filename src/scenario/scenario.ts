@@ -27,6 +27,12 @@ export interface ScenarioImage {
   readonly at: JsonNode;
 }
 
+/** A patch: as the file states it, or what its image holds as a struct klp_patch when it is enabled. */
+export interface ScenarioPatch extends PatchSpec {
+  /** Set for `"from": "struct"`; then the objects are those of the struct. */
+  readonly from?: { readonly symbol: string | undefined };
+}
+
 /** How the machine is made. */
 export interface ScenarioMachine {
   readonly kernel?: KernelVersion;
@@ -40,7 +46,7 @@ export interface ScenarioMachine {
 /** What a step works on. */
 export interface Guest {
   readonly machine: Machine;
-  readonly patches: ReadonlyMap<string, PatchSpec>;
+  readonly patches: ReadonlyMap<string, ScenarioPatch>;
   /** Loads an image of the file, as `Machine.load`. */
   load(image: string): void;
 }
@@ -75,6 +81,6 @@ export interface Scenario {
   readonly file: string | undefined;
   readonly machine: ScenarioMachine;
   readonly images: readonly ScenarioImage[];
-  readonly patches: ReadonlyMap<string, PatchSpec>;
+  readonly patches: ReadonlyMap<string, ScenarioPatch>;
   readonly steps: readonly Step[];
 }

@@ -9,6 +9,7 @@ import {
   type Instruction as IcedInstruction,
   Mnemonic,
 } from 'iced-x86';
+import type { DecodeMode } from './operands.ts';
 
 /** Where control goes after an instruction. `exception` is ud0 to ud2 and their like, `invalid` what does not decode. */
 export type Flow =
@@ -91,6 +92,27 @@ export function decodeOne(bytes: Uint8Array, ip: bigint): Instruction {
   const [first] = decode(bytes.subarray(0, 15), ip, 1);
   if (first === undefined) throw new RangeError('"bytes" expected at least one byte, got none');
   return first;
+}
+
+/**
+ * The instruction at `bytes[0]` in Intel syntax, in 16, 32 or 64-bit code: `mov rax, [0x401010]`.
+ *
+ * @returns `(bad)` where the bytes are no instruction
+ */
+export function disassemble(bytes: Uint8Array, ip: bigint, mode: DecodeMode): string {
+  const options = mode.amd === true ? DecoderOptions.AMD : DecoderOptions.None;
+  const decoder = new Decoder(mode.bitness, bytes.subarray(0, 15), options);
+  try {
+    decoder.ip = ip;
+    const iced = decoder.decode();
+    try {
+      return iced.isInvalid ? '(bad)' : formatter.format(iced);
+    } finally {
+      iced.free();
+    }
+  } finally {
+    decoder.free();
+  }
 }
 
 /** The length in bytes of each instruction, in order; an undecodable byte counts as one of length 1. */

@@ -79,7 +79,7 @@ test('a call to a function outside is moved with a warning about its return addr
 test('a finding holds the registers that show the difference, and the memory to replay it', async () => {
   const result = await judge(FRAME, withJumpBack('554889e54883ec1083c301', 8));
   const [finding] = result.findings;
-  expect(finding?.state?.rbx).toMatch(/^0x/);
+  expect(finding?.state?.registers.rbx).toMatch(/^0x/);
   expect(finding?.replay?.entry).toBe('0x10004000');
   expect(finding?.replay?.memory.length).toBeGreaterThan(1);
 });

@@ -83,7 +83,7 @@ describe('these are broken', () => {
       const [shown] = answer.findings;
       expect(shown?.rule, answer.reason).toBe(rule);
       expect(shown?.bytes).toMatch(/^[0-9a-f]+$/);
-      expect(shown?.replay?.memory[0]?.bytes).toHaveLength(oldHex.length);
+      expect(shown?.replay?.bytes[0]?.bytes).toHaveLength(oldHex.length);
     });
   }
 
@@ -97,7 +97,7 @@ test('the first torn state of a plain call is told as bytes and disassembly', as
   const { findings, reason } = await poke(NOP5, CALL, 'plain');
   expect(reason).toMatch(/sees [0-9a-f]{10}: neither the old code nor the new/);
   expect(findings[0]?.disassembly).toMatch(/^[a-z]/);
-  expect(findings[0]?.state?.rsp).toMatch(/^0x/);
+  expect(findings[0]?.state?.registers.rsp).toMatch(/^0x/);
 });
 
 test('a search that is too large is not judged', async () => {

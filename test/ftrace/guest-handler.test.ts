@@ -120,7 +120,8 @@ class Subject {
     if (entry !== undefined) this.machine.core.setTransition(entry.handle, on);
   }
 
-  enterGuard(task: TaskHandle): void {
+  enterGuard(task: TaskHandle, context: TaskContext): void {
+    this.machine.core.setContext(task, context);
     const bit = this.machine.core.recursionEnter(task);
     if (bit === undefined) this.refused++;
     else this.#guards.push({ task, bit });
@@ -154,7 +155,7 @@ describe.each([
       const handle = (subject: Subject): TaskHandle => subject.machine.tasks.need(task).handle;
       const [name, newFunc, state, context] = [pick(FUNCTIONS), pick(NEW), pick(STATES), pick(CONTEXTS)];
       const [transition, nop] = [random(2) === 0, random(4) === 0];
-      switch (random(7)) {
+      switch (random(6)) {
         case 0:
           if (core.depth < 12) both((one) => one.push(name, newFunc, transition, nop));
           break;
@@ -168,16 +169,13 @@ describe.each([
           both((one) => one.machine.core.setPatchState(handle(one), state));
           break;
         case 4:
-          both((one) => one.machine.core.setContext(handle(one), context));
-          break;
-        case 5:
-          both((one) => one.enterGuard(handle(one)));
+          both((one) => one.enterGuard(handle(one), context));
           break;
         default:
           both((one) => one.leaveGuard());
       }
       for (const func of FUNCTIONS) {
-        const ran = (subject: Subject): string => subject.machine.probe(`vmlinux:${func}`, { task }).name;
+        const ran = (subject: Subject): string => subject.machine.probe(`vmlinux:${func}`, { task, context }).name;
         const wanted = ran(core);
         expect(ran(guest), `seed ${SEED}, step ${i}`).toBe(wanted);
         seen.set(wanted, (seen.get(wanted) ?? 0) + 1);

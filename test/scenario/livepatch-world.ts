@@ -1,8 +1,13 @@
 // What the livepatch scenario tests share: the shipped objects with a module beside them, and log lines of one patch.
 import { expect } from 'vitest';
 import { parseScenario } from '../../src/scenario/read.ts';
+import type { FileReader } from '../../src/scenario/run.ts';
 import { runScenario, type StepResult } from '../../src/scenario/run.ts';
-import { read } from './world.ts';
+import { fixture } from '../fixtures/manifest.ts';
+import { object } from './world.ts';
+
+/** Modules are fixtures; the rest is shipped. */
+const read: FileReader = async (path) => (path.endsWith('.ko') ? fixture(path) : object(path));
 
 const LETTERS = ['a', 'b', 'c'];
 

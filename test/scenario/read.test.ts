@@ -55,7 +55,7 @@ describe('a scenario that is wrong is refused with code and JSON path', () => {
     ['a negative symbol', image({ symbols: { x: -1 } }), 'EINVAL', '$.images[0].symbols.x'],
     ['an image name used twice', with_({ images: [VALID.images[0], VALID.images[0]] }), 'EEXIST', '$.images[1]'],
     ['an unknown kernel', with_({ machine: { kernel: '5.4' } }), 'EINVAL', '$.machine.kernel'],
-    ['a policy that is not supported', with_({ machine: { policy: 'v10' } }), 'ENOTSUPP', '$.machine.policy'],
+    ['an unknown policy', with_({ machine: { policy: 'stacked' } }), 'EINVAL', '$.machine.policy'],
     ['an unknown way to switch', with_({ machine: { transition: 'never' } }), 'EINVAL', '$.machine.transition'],
     ['a handler of another kind', with_({ machine: { handler: 'host' } }), 'EINVAL', '$.machine.handler'],
     ['a budget of 0', with_({ machine: { budget: 0 } }), 'EINVAL', '$.machine.budget'],

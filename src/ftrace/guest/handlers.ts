@@ -58,6 +58,7 @@ export class Handlers {
       transitioned: (handle, on) => stacks.transitioned(handle, on),
       taskChanged: () => this.tasks.update(),
       taskRemoved: (task) => this.tasks.removed(task),
+      guardChanged: (task, bit, held) => this.tasks.setGuard(task, bit, held),
     };
     this.text.address('klp_ftrace_handler');
   }
@@ -68,11 +69,19 @@ export class Handlers {
     return place === undefined ? undefined : { handler: this.text.address('klp_ftrace_handler'), place };
   }
 
-  /** Before a call from outside runs as this task. */
-  enter(task: TaskHandle): void {
-    if (!this.text.loaded) return;
-    this.tasks.enter(task);
-    this.tasks.begin();
+  /** Before a call from outside runs as this task. @param outermost it interrupts no other call of the task */
+  begin(task: TaskHandle, outermost: boolean): void {
+    if (this.text.loaded) this.tasks.begin(task, outermost);
+  }
+
+  /** The call that runs is to wait: the preempt count to go on with. */
+  suspend(): number | undefined {
+    return this.text.loaded ? this.tasks.preemptCount() : undefined;
+  }
+
+  /** A call that waited goes on. */
+  resume(task: TaskHandle, preemptCount: number | undefined): void {
+    if (this.text.loaded) this.tasks.resume(task, preemptCount);
   }
 
   /** How often the guest's handler met what the kernel warns of. */

@@ -3,7 +3,7 @@ import type { Core, PatchState, TaskContext, TaskHandle } from '../../core/core.
 import type { Engine } from '../../engine/engine.ts';
 import type { Arena } from '../code-arena.ts';
 import { LAYOUT } from './handler.generated.ts';
-import { Struct, writeU64 } from './memory.ts';
+import { readU64, Struct, writeU64 } from './memory.ts';
 
 const PATCH_STATE: Readonly<Record<PatchState, number>> = { idle: -1, unpatched: 0, patched: 1 };
 const PREEMPT_COUNT: Readonly<Record<TaskContext, number>> = {
@@ -29,30 +29,47 @@ export class GuestTasks {
     this.#perCpu = perCpu;
   }
 
-  /** Makes a task the current one; its shadow stack and recursion bits stay as they are. */
-  enter(task: TaskHandle): void {
-    this.#current = task;
-    writeU64(this.#engine, this.#perCpu + BigInt(LAYOUT.perCpuCurrent), this.#place(task));
-    this.update();
-  }
-
-  /** Empties the current task's shadow stack and sets its recursion bits, for a call from outside. */
-  begin(): void {
-    if (this.#current === undefined) return;
-    const place = this.#place(this.#current);
-    const held = BigInt(this.#core.recursionHeld(this.#current)) << BigInt(LAYOUT.guardFtrace);
+  /**
+   * Makes a task the current one, in the context that the core has it in. An outermost call begins with an empty shadow
+   * stack, and with the guard's bits as the host holds them.
+   */
+  begin(task: TaskHandle, outermost: boolean): void {
+    this.resume(task, PREEMPT_COUNT[this.#core.context(task)]);
+    if (!outermost) return;
+    const place = this.#place(task);
+    const held = BigInt(this.#core.recursionHeld(task)) << BigInt(LAYOUT.guardFtrace);
     writeU64(this.#engine, place + BigInt(LAYOUT.taskRecursion), held);
     this.#engine.write(place + BigInt(LAYOUT.taskRetIndex), new Struct(4).i32(0, -1).bytes);
   }
 
-  /** Writes what the core knows of the current task: its patch state and context. */
+  /** Makes a task the current one that goes on where it waited. @param preemptCount that of its context by default */
+  resume(task: TaskHandle, preemptCount = PREEMPT_COUNT[this.#core.context(task)]): void {
+    this.#current = task;
+    writeU64(this.#engine, this.#perCpu + BigInt(LAYOUT.perCpuCurrent), this.#place(task));
+    this.#engine.write(this.#perCpu + BigInt(LAYOUT.perCpuPreemptCount), new Struct(4).i32(0, preemptCount).bytes);
+    this.update();
+  }
+
+  /** The preempt count as it stands. */
+  preemptCount(): number {
+    const bytes = this.#engine.read(this.#perCpu + BigInt(LAYOUT.perCpuPreemptCount), 4);
+    return new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true);
+  }
+
+  /** Writes the current task's patch state as the core has it. */
   update(): void {
     if (this.#current === undefined) return;
-    const place = this.#place(this.#current);
     const state = PATCH_STATE[this.#core.patchState(this.#current)];
-    this.#engine.write(place + BigInt(LAYOUT.taskPatchState), new Struct(4).i32(0, state).bytes);
-    const count = PREEMPT_COUNT[this.#core.context(this.#current)];
-    this.#engine.write(this.#perCpu + BigInt(LAYOUT.perCpuPreemptCount), new Struct(4).i32(0, count).bytes);
+    const place = this.#place(this.#current) + BigInt(LAYOUT.taskPatchState);
+    this.#engine.write(place, new Struct(4).i32(0, state).bytes);
+  }
+
+  /** The host takes or gives back a bit of a task's guard. */
+  setGuard(task: TaskHandle, bit: number, held: boolean): void {
+    const place = this.#place(task) + BigInt(LAYOUT.taskRecursion);
+    const mask = 1n << BigInt(bit + LAYOUT.guardFtrace);
+    const bits = readU64(this.#engine, place);
+    writeU64(this.#engine, place, held ? bits | mask : bits & ~mask);
   }
 
   /** A task that is gone is no longer the current one. */

@@ -1,18 +1,20 @@
 // The steps that act on one patch, `enable`, `disable`, `reverse` and `force`, and `patches`, which lists them.
+import type { PatchSpec } from '../../livepatch/patch.ts';
+import type { Machine } from '../../machine.ts';
 import type { JsonNode } from '../json.ts';
-import type { Guest, Outcome } from '../scenario.ts';
+import type { Guest, Outcome, ScenarioPatch } from '../scenario.ts';
 import type { FileNames, Verb } from '../verb.ts';
 
 /** `{"enable":"A"}`: insmod + klp_enable_patch. */
 export const enable: Verb = patchVerb('enable', ({ machine, patches }, name) => {
   const spec = patches.get(name);
-  if (spec !== undefined) machine.livepatch.enable(spec);
+  if (spec !== undefined) machine.livepatch.enable(specOf(machine, spec));
 });
 
-/** `{"register":"A"}` and `{"unregister":"A"}`: the policy `strict-stack` only (L52). */
+/** `{"register":"A"}` and `{"unregister":"A"}`: the policies `strict-stack` and `v10` only (L52, L53). */
 export const register: Verb = patchVerb('register', ({ machine, patches }, name) => {
   const spec = patches.get(name);
-  if (spec !== undefined) machine.livepatch.register(spec);
+  if (spec !== undefined) machine.livepatch.register(specOf(machine, spec));
 });
 export const unregister: Verb = patchVerb('unregister', ({ machine }, name) => machine.livepatch.unregister(name));
 
@@ -60,6 +62,13 @@ export function patchName(node: JsonNode, names: FileNames): string {
   const name = node.name();
   if (!names.patches.has(name)) throw node.error('ENOENT', `no patch '${name}' in $.patches`);
   return name;
+}
+
+/** The patch as the machine gets it: a struct is decoded now, as its module may have changed it. */
+function specOf(machine: Machine, spec: ScenarioPatch): PatchSpec {
+  if (spec.from === undefined) return spec;
+  const { name, image = name } = spec;
+  return { ...machine.patchStruct(image, spec.from.symbol), name };
 }
 
 function patchVerb(word: string, act: (guest: Guest, patch: string) => void): Verb {

@@ -1,0 +1,85 @@
+// Guest stacks and the data beside them: a task has one of each from its outermost call's start to that call's return.
+import type { Engine } from '../engine/engine.ts';
+import { EngineError } from '../errors.ts';
+import { GUEST_MAP, type Region } from './guest-map.ts';
+
+/** What a task owns while it is in a call. */
+export interface CallArea {
+  readonly stack: Region;
+  readonly data: Region;
+}
+
+/** Where one call may put its frame and its buffers: all of an area, or what the calls around it have left. */
+export interface CallRoom {
+  /** Grows down from `top`; the frame must begin at `bottom` or above. */
+  readonly stack: { readonly top: bigint; readonly bottom: bigint };
+  readonly data: { readonly from: bigint; readonly limit: bigint };
+}
+
+/** From one area to the next: its size, and as much that stays unmapped. */
+const STRIDE = 2n * GUEST_MAP.stack.size;
+/** Unused bytes above the outermost frame. */
+const ABOVE = 0x100n;
+/** Areas at once, so that neither stacks nor data reach the region that follows. */
+const MOST = 8192;
+
+/** The areas of one machine. They are mapped as they are needed and used again. */
+export class CallAreas {
+  readonly #engine: Engine;
+  readonly #free: CallArea[];
+  #made = 1;
+
+  /** The first area is mapped already. */
+  constructor(engine: Engine) {
+    this.#engine = engine;
+    this.#free = [{ stack: GUEST_MAP.stack, data: GUEST_MAP.data }];
+  }
+
+  /**
+   * An area for a task that begins a call.
+   * @throws {EngineError} ENOMEM so many tasks are in calls that no stack is left
+   */
+  take(): CallArea {
+    const free = this.#free.pop();
+    if (free !== undefined) return free;
+    if (this.#made >= MOST) {
+      throw new EngineError('ENOMEM', `${MOST} tasks are in calls, no stack is left`, { operation: 'call' });
+    }
+    const offset = STRIDE * BigInt(this.#made);
+    const { stack, data } = GUEST_MAP;
+    const area = {
+      stack: { base: stack.base + offset, size: stack.size },
+      data: { base: data.base + offset, size: data.size },
+    };
+    this.#engine.map(area.stack.base, area.stack.size, 'rw');
+    try {
+      this.#engine.map(area.data.base, area.data.size, 'rw');
+    } catch (error) {
+      this.#engine.unmap(area.stack.base, area.stack.size);
+      throw error;
+    }
+    this.#made++;
+    return area;
+  }
+
+  /** Gives an area back, with what stands in it. */
+  give(area: CallArea): void {
+    this.#free.push(area);
+  }
+}
+
+/** The whole of an area. Arguments get half of the stack at most. */
+export function wholeArea({ stack, data }: CallArea): CallRoom {
+  return {
+    stack: { top: stack.base + stack.size - ABOVE, bottom: stack.base + stack.size / 2n },
+    data: { from: data.base, limit: data.base + data.size },
+  };
+}
+
+/** What is left below a frame that stays: a call that interrupts it, or one made for a service. */
+export function roomBelow({ stack, data }: CallArea, rsp: bigint, dataFrom: bigint): CallRoom {
+  return {
+    stack: { top: rsp, bottom: stack.base + stack.size / 4n },
+    data: { from: dataFrom, limit: data.base + data.size },
+  };
+}

@@ -1,0 +1,59 @@
+// One call of a guest function, in as many pieces as it takes: what it is, where it waits, and what it did so far.
+import type { TaskContext } from '../core/core.ts';
+import type { RegisterName } from '../engine/engine.ts';
+import type { ArrivalWatch } from '../ftrace/arrival.ts';
+import type { Task } from '../livepatch/tasks.ts';
+import type { Arrival } from './call.ts';
+import type { CpuState } from './cpu-state.ts';
+
+/** How a run is made. */
+export interface GuestRunParts {
+  /** For messages: `call`, `probe` … */
+  readonly operation: string;
+  /** For messages: the function as the caller named it. */
+  readonly target: string;
+  readonly task: Task;
+  readonly context: TaskContext;
+  /** All general registers at the function's entry. */
+  readonly entry: ReadonlyMap<RegisterName, bigint>;
+  readonly buffers: readonly (bigint | undefined)[];
+  /** One past the last buffer. */
+  readonly dataEnd: bigint;
+  /** The address whose reaching is the return. */
+  readonly returnTo: bigint;
+  readonly budget: number;
+}
+
+/**
+ * A run has the CPU, or waits with its registers in `cpu`:
+ *
+ * | cpu       | parked | it                                                                |
+ * |-----------|--------|-------------------------------------------------------------------|
+ * | undefined | false  | has the CPU, or has ended                                         |
+ * | set       | false  | is suspended: its task is in a service, or in an interrupt        |
+ * | set       | true   | is parked: its task sleeps until it is resumed                    |
+ */
+export class GuestRun {
+  readonly parts: GuestRunParts;
+  /** Instructions retired so far. */
+  instructions = 0;
+  cpu: CpuState | undefined;
+  /** The preempt count with which it waits, where guest code reads it. */
+  preemptCount: number | undefined;
+  parked = false;
+  /** It slept, and has not executed an instruction since. */
+  resumed = false;
+  /** Where the run parks when it comes there. */
+  stopAt: bigint | undefined;
+  readonly arrivals: { arrival: Arrival; dispatched: boolean }[] = [];
+  watch: ArrivalWatch | undefined;
+
+  constructor(parts: GuestRunParts) {
+    this.parts = parts;
+  }
+
+  /** Instructions that it may still take. */
+  get left(): number {
+    return Math.max(0, this.parts.budget - this.instructions);
+  }
+}

@@ -1,0 +1,330 @@
+// Runs guest calls on one engine: one has the CPU, the others wait with their registers. Engine runs never nest: a run
+// that must wait leaves the engine first, and goes on from its saved registers later.
+import type { Core } from '../core/core.ts';
+import { type Engine, type Exit, GENERAL_REGISTERS, type RegisterName } from '../engine/engine.ts';
+import { EngineError } from '../errors.ts';
+import { ArrivalWatch } from '../ftrace/arrival.ts';
+import type { Handlers } from '../ftrace/guest/handlers.ts';
+import type { Range, RangeSet } from '../ftrace/ranges.ts';
+import type { Task, TaskList } from '../livepatch/tasks.ts';
+import { decode } from '../x86/decode.ts';
+import { ARRIVING_REGISTERS, type Argument, prepareCall } from './arguments.ts';
+import type { Arrival, CallOptions } from './call.ts';
+import { type CallArea, CallAreas, type CallRoom, roomBelow, wholeArea } from './call-areas.ts';
+import { type CpuState, restoreCpu, saveCpu, saved } from './cpu-state.ts';
+import { GuestRun } from './guest-run.ts';
+import type { Images, Location } from './images.ts';
+import { pushInterrupted } from './interrupt-frame.ts';
+import { type Service, ServiceCall } from './services.ts';
+
+/** What the runner works with. */
+export interface RunnerParts {
+  readonly engine: Engine;
+  readonly core: Core;
+  readonly tasks: TaskList;
+  readonly images: Images;
+  /** Sites and trampolines: code that no call arrives at. */
+  readonly glue: RangeSet;
+  /** Where the trampolines are. */
+  readonly trampolines: Range;
+  /** What the guest's handlers know of the running task. */
+  readonly handlers: Handlers;
+  /** Where an outermost call returns to, and where one returns to that stands on a suspended one. */
+  readonly returnTo: bigint;
+  readonly returnToInterrupted: bigint;
+  readonly budget: number;
+}
+
+/** A task's calls, the outermost first; the last one is where the task is. */
+interface TaskRuns {
+  readonly area: CallArea;
+  readonly runs: GuestRun[];
+}
+
+/** What a run is begun with. */
+export interface BeginOptions extends CallOptions {
+  /** Parks when it comes to this address. */
+  readonly until?: bigint;
+}
+
+/** The calls of one machine. */
+export class Runner {
+  readonly #parts: RunnerParts;
+  readonly #areas: CallAreas;
+  readonly #tasks = new Map<Task, TaskRuns>();
+  readonly #services = new Map<bigint, Service>();
+  /** The run that has the CPU; its task is the current one. */
+  #running: GuestRun | undefined;
+
+  constructor(parts: RunnerParts) {
+    this.#parts = parts;
+    this.#areas = new CallAreas(parts.engine);
+  }
+
+  /** True while the engine runs: nothing else can be begun then. Not true in a service, where a run only waits. */
+  get busy(): boolean {
+    return this.#running !== undefined;
+  }
+
+  /** The run that has the CPU now. */
+  get running(): GuestRun | undefined {
+    return this.#running;
+  }
+
+  /** Serves the calls of a routine: the guest never executes what stands at `address`. */
+  serve(address: bigint, service: Service): void {
+    this.#services.set(address, service);
+  }
+
+  /**
+   * The registers with which a task waits, asleep or in a service; undefined where it is in no call. With the guest's
+   * memory this is all there is to know of where it stands.
+   */
+  registersOf(task: Task): CpuState | undefined {
+    return this.#tasks.get(task)?.runs.at(-1)?.cpu;
+  }
+
+  /** The stack of a task that is in a call, as the kernel knows the bounds of a task's stack. */
+  stackOf(task: Task): CallArea['stack'] | undefined {
+    return this.#tasks.get(task)?.area.stack;
+  }
+
+  /** Where a task is parked, or undefined. */
+  parkedAt(task: Task): bigint | undefined {
+    const run = this.#parked(task);
+    return run?.cpu && saved(run.cpu, 'rip');
+  }
+
+  /**
+   * Makes a call ready and gives it the CPU; `advance` then runs it.
+   *
+   * @throws {EngineError} EBUSY the engine runs, or the task is parked and this is no interrupt of it · EINVAL an
+   * interrupt is to park · ENOMEM no stack is left, or the arguments do not fit
+   * @throws {RangeError} an argument does not fit in 64 bits
+   */
+  begin(
+    operation: string,
+    target: string,
+    entry: bigint,
+    args: readonly Argument[],
+    options: BeginOptions,
+    task: Task,
+  ) {
+    if (this.#running !== undefined) throw busy(operation);
+    const { engine, core } = this.#parts;
+    this.#reclaim();
+    const context = options.context ?? 'task';
+    const outer = this.#tasks.get(task)?.runs.at(-1);
+    if (context !== 'task' && options.until !== undefined) {
+      throw new EngineError('EINVAL', `a call in ${context} context cannot sleep`, { operation });
+    }
+    if (outer?.parked === true && context === 'task') {
+      throw new EngineError('EBUSY', `task '${task.name}' is parked; resume it first`, { operation });
+    }
+    const owned = this.#tasks.get(task) ?? { area: this.#areas.take(), runs: [] };
+    this.#tasks.set(task, owned);
+    try {
+      const { room, frame } = this.#roomIn(owned);
+      const returnTo = outer === undefined ? this.#parts.returnTo : this.#parts.returnToInterrupted;
+      const { registers, buffers, dataEnd } = prepareCall(engine, args, returnTo, room, frame);
+      engine.writeRegister('rip', entry);
+      const budget = options.budget ?? this.#parts.budget;
+      const run = new GuestRun({
+        operation,
+        target,
+        task,
+        context,
+        entry: registers,
+        buffers,
+        dataEnd,
+        returnTo,
+        budget,
+      });
+      run.stopAt = options.until;
+      owned.runs.push(run);
+      core.setContext(task.handle, context);
+      this.#parts.handlers.begin(task.handle, outer === undefined);
+      this.#running = run;
+      return run;
+    } catch (error) {
+      this.#leave(task, undefined);
+      throw error;
+    }
+  }
+
+  /** Watches where the run arrives. @param stop whether it stops at an arrival */
+  watch(run: GuestRun, onArrival: ((arrival: Location) => void) | undefined, stop = false): void {
+    run.watch = new ArrivalWatch(this.#parts.glue, this.#parts.trampolines, (at, dispatched) => {
+      const arrival = this.#arrivalAt(run, at, dispatched);
+      run.arrivals.push({ arrival, dispatched });
+      onArrival?.(arrival);
+      return stop;
+    });
+  }
+
+  /**
+   * Runs to the return, a stop or a fault; services are served on the way. A run that comes to its `stopAt` is parked:
+   * it keeps its stack and registers, and `stopped` is what the exit says.
+   *
+   * @throws what a service throws; the call is over then
+   */
+  advance(run: GuestRun): Exit {
+    const { engine } = this.#parts;
+    const { returnTo } = run.parts;
+    try {
+      // it may have slept at the entry of a service
+      if (run.resumed) this.serveAt(run, engine.readRegister('rip'));
+      for (;;) {
+        const exit = engine.run({
+          from: engine.readRegister('rip'),
+          until: returnTo,
+          budget: run.left,
+          onBlock: (address, size) => this.#blockEntered(run, address, size),
+        });
+        run.instructions += exit.instructions;
+        const ended = { ...exit, instructions: run.instructions };
+        if (exit.reason !== 'stopped') return ended;
+        if (exit.rip === run.stopAt) {
+          run.cpu = saveCpu(engine);
+          run.preemptCount = this.#parts.handlers.suspend();
+          run.parked = true;
+          return ended;
+        }
+        if (!this.serveAt(run, exit.rip)) return ended;
+      }
+    } finally {
+      this.#running = undefined;
+      if (!run.parked) this.#leave(run.parts.task, run);
+    }
+  }
+
+  /**
+   * Ends a run that was stepped by hand instead of by `advance`; harmless where it has ended already.
+   */
+  end(run: GuestRun): void {
+    if (this.#running === run) this.#running = undefined;
+    this.#leave(run.parts.task, run);
+  }
+
+  /**
+   * Gives a parked call the CPU again; `advance` then runs it on.
+   *
+   * @throws {EngineError} EBUSY the engine runs · EINVAL the task is not parked
+   */
+  resume(task: Task, until: bigint | undefined): GuestRun {
+    if (this.#running !== undefined) throw busy('resume');
+    const run = this.#parked(task);
+    if (run?.cpu === undefined) {
+      throw new EngineError('EINVAL', `task '${task.name}' is not parked`, { operation: 'resume' });
+    }
+    restoreCpu(this.#parts.engine, run.cpu);
+    this.#parts.handlers.resume(task.handle, run.preemptCount);
+    run.cpu = undefined;
+    run.parked = false;
+    run.resumed = true;
+    run.stopAt = until;
+    this.#running = run;
+    return run;
+  }
+
+  /** Where `ip` is a routine that is served, serves it and returns true; the run then stands at its caller. */
+  serveAt(run: GuestRun, ip: bigint): boolean {
+    const service = this.#services.get(ip);
+    if (service === undefined) return false;
+    const { engine, core } = this.#parts;
+    const { task, context } = run.parts;
+    run.cpu = saveCpu(engine);
+    run.preemptCount = this.#parts.handlers.suspend();
+    this.#running = undefined;
+    let result: bigint;
+    try {
+      result = service(new ServiceCall(engine, task, run.cpu));
+    } finally {
+      this.#running = run;
+    }
+    restoreCpu(engine, run.cpu);
+    run.cpu = undefined;
+    core.setContext(task.handle, context);
+    this.#parts.handlers.resume(task.handle, run.preemptCount);
+    const rsp = engine.readRegister('rsp');
+    engine.writeRegister('rax', BigInt.asUintN(64, result));
+    engine.writeRegister('rsp', BigInt.asUintN(64, rsp + 8n));
+    engine.writeRegister('rip', readQuad(engine, rsp));
+    return true;
+  }
+
+  /** Where the next call of a task may put its frame: below its last one, or in the whole of its area. */
+  #roomIn({ area, runs }: TaskRuns): { room: CallRoom; frame: bigint | undefined } {
+    const outer = runs.at(-1);
+    if (outer?.cpu === undefined) return { room: wholeArea(area), frame: undefined };
+    const frame = pushInterrupted(this.#parts.engine, outer.cpu);
+    return { room: roomBelow(area, frame, outer.parts.dataEnd), frame };
+  }
+
+  #blockEntered(run: GuestRun, address: bigint, size: number): bigint | undefined {
+    const { stopAt, resumed } = run;
+    run.resumed = false;
+    const arrival = run.watch?.enterBlock(address, size);
+    if (stopAt !== undefined && stopAt >= address && stopAt < address + BigInt(size)) {
+      // where it slept it goes on
+      const here = resumed && stopAt === address;
+      if (!here && this.#isBoundary(address, size, stopAt)) return stopAt;
+    }
+    return this.#services.has(address) ? address : arrival;
+  }
+
+  /** Whether an instruction of the block begins there; the CPU would never stop in the middle of one. */
+  #isBoundary(block: bigint, size: number, at: bigint): boolean {
+    if (at === block) return true;
+    return decode(this.#parts.engine.read(block, size), block).some((instruction) => instruction.ip === at);
+  }
+
+  /** A call has ended, or did not begin: its task is back where it was. */
+  #leave(task: Task, run: GuestRun | undefined): void {
+    const owned = this.#tasks.get(task);
+    if (owned === undefined) return;
+    const at = run === undefined ? -1 : owned.runs.lastIndexOf(run);
+    if (at >= 0) owned.runs.splice(at, 1);
+    const outer = owned.runs.at(-1);
+    if (this.#parts.tasks.get(task.name) === task) {
+      this.#parts.core.setContext(task.handle, outer?.parts.context ?? 'task');
+    }
+    if (outer !== undefined) return;
+    this.#areas.give(owned.area);
+    this.#tasks.delete(task);
+  }
+
+  /** Takes the stacks of tasks back that have exited while they were parked. */
+  #reclaim(): void {
+    for (const [task, { area }] of this.#tasks) {
+      if (this.#parts.tasks.get(task.name) === task) continue;
+      this.#areas.give(area);
+      this.#tasks.delete(task);
+    }
+  }
+
+  #parked(task: Task): GuestRun | undefined {
+    const run = this.#tasks.get(task)?.runs.at(-1);
+    return run?.parked === true ? run : undefined;
+  }
+
+  /** The arrival at `at`; for the call's own one, with what became of the registers since the entry. */
+  #arrivalAt(run: GuestRun, at: bigint, dispatched: boolean): Arrival {
+    const { engine, images } = this.#parts;
+    const location = images.locate(at);
+    if (run.arrivals.length > 0) return { ...location, changed: [], returnsToCaller: true };
+    const { entry, returnTo } = run.parts;
+    const compared: readonly RegisterName[] = dispatched ? ARRIVING_REGISTERS : GENERAL_REGISTERS;
+    const changed = compared.filter((name) => engine.readRegister(name) !== entry.get(name));
+    return { ...location, changed, returnsToCaller: readQuad(engine, entry.get('rsp') ?? 0n) === returnTo };
+  }
+}
+
+function readQuad(engine: Engine, at: bigint): bigint {
+  return new DataView(engine.read(at, 8).buffer).getBigUint64(0, true);
+}
+
+/** What is thrown from inside a run. */
+export function busy(operation: string): EngineError {
+  return new EngineError('EBUSY', 'the machine is running a call', { operation });
+}
