@@ -57,7 +57,7 @@ const nodeModules: Plugin = {
 };
 
 export default defineConfig({
-  entry: { index: 'src/index.ts', ...(existsSync('src/cli/main.ts') ? { cli: 'src/cli/main.ts' } : {}) },
+  entry: { index: 'src/index.ts', cli: 'src/cli/main.ts', 'check-worker': 'src/cli/check-worker.ts' },
   format: 'esm',
   platform: 'browser',
   target: 'es2022',

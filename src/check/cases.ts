@@ -9,6 +9,8 @@ import { judgeSite, SITE_KINDS, type SiteKind } from './site.ts';
 /** The verdict on one case, in the form that `--json` prints. */
 export interface CaseResult {
   readonly id: string;
+  /** The file it comes from, where several were judged. */
+  readonly file?: string;
   readonly kind: string;
   readonly verdict: string;
   /** What the file says, or null where it says nothing. */
@@ -32,6 +34,8 @@ export function named(caseId: string, findings: readonly Finding[]): CaseFinding
 /** `tramp64-check/1`. */
 export interface CheckDocument {
   readonly format: 'tramp64-check/1';
+  /** Which part of a run this is: every `of`-th case, from the `index`-th on. */
+  readonly shard?: { readonly index: number; readonly of: number };
   readonly cases: readonly CaseResult[];
   readonly summary: {
     readonly cases: number;
@@ -51,6 +55,8 @@ export type RawCase = Readonly<Record<string, unknown>>;
 /** Hostile files must not make us allocate: more cases or bytes than these are refused. */
 export const MAX_CASES = 100_000;
 export const MAX_CASE_BYTES = 65_536;
+/** Characters of an id; each finding repeats it. */
+export const MAX_ID = 256;
 
 /**
  * The cases of a parsed file.
@@ -69,6 +75,12 @@ export function casesOf(document: unknown, file: string): readonly RawCase[] {
   return cases.map((item: unknown, i) => {
     const one = record(item);
     if (one === undefined) throw wrong(file, `$.cases[${i}]`, 'expected an object');
+    for (const name of ['id', 'kind']) {
+      const text = one[name];
+      if (typeof text === 'string' && text.length > MAX_ID) {
+        throw wrong(file, `$.cases[${i}].${name}`, `longer than ${MAX_ID} characters`);
+      }
+    }
     return one;
   });
 }
@@ -80,9 +92,7 @@ export function casesOf(document: unknown, file: string): readonly RawCase[] {
  * output, whether the site is a tail call …); what is answered there is never passed on.
  */
 export async function judgeCase(raw: RawCase, engines?: EngineMaker): Promise<CaseResult> {
-  const id = typeof raw.id === 'string' ? raw.id : '';
-  const kind = 'trampoline' in raw ? 'hook-trampoline' : typeof raw.kind === 'string' ? raw.kind : '';
-  const expected = expectedOutcome(raw, kind);
+  const { id, kind, expected } = headOf(raw);
   let verdict = 'not-judged';
   let reason = '';
   let findings: readonly Finding[] = [];
@@ -94,6 +104,26 @@ export async function judgeCase(raw: RawCase, engines?: EngineMaker): Promise<Ca
   }
   const agrees = expected === null || verdict === expected;
   return { id, kind, verdict, expected, agrees, reason, findings: named(id, findings) };
+}
+
+function headOf(raw: RawCase): Pick<CaseResult, 'id' | 'kind' | 'expected'> {
+  const id = typeof raw.id === 'string' ? raw.id : '';
+  const kind = 'trampoline' in raw ? 'hook-trampoline' : typeof raw.kind === 'string' ? raw.kind : '';
+  return { id, kind, expected: expectedOutcome(raw, kind) };
+}
+
+/** A case that nobody could judge, and why. */
+export function notJudged(raw: RawCase, reason: string): CaseResult {
+  const { id, kind, expected } = headOf(raw);
+  const verdict = 'not-judged';
+  return { id, kind, verdict, expected, agrees: expected === null || expected === verdict, reason, findings: [] };
+}
+
+/** Whether a case fails a run: it is not what the file expects or, where the file says nothing, something is wrong. */
+export function isFailure(item: CaseResult): boolean {
+  if (item.verdict === 'not-judged') return false;
+  if (item.expected !== null) return !item.agrees;
+  return item.verdict === 'broken' || item.findings.some(({ level }) => level === 'error');
 }
 
 /** Judges all cases in order. `onCase` is told of each. */
@@ -112,11 +142,12 @@ export async function judgeCases(
 }
 
 /** Joins results into the document that `--json` prints. */
-export function documentOf(results: readonly CaseResult[]): CheckDocument {
-  const byKind: Record<string, { cases: number; agree: number; notJudged: number }> = {};
+export function documentOf(results: readonly CaseResult[], shard?: CheckDocument['shard']): CheckDocument {
+  // kinds come from the file: one may be called __proto__
+  const byKind = new Map<string, { cases: number; agree: number; notJudged: number }>();
   for (const result of results) {
-    const row = byKind[result.kind] ?? { cases: 0, agree: 0, notJudged: 0 };
-    byKind[result.kind] = row;
+    const row = byKind.get(result.kind) ?? { cases: 0, agree: 0, notJudged: 0 };
+    byKind.set(result.kind, row);
     row.cases++;
     if (result.agrees) row.agree++;
     if (result.verdict === 'not-judged') row.notJudged++;
@@ -124,6 +155,7 @@ export function documentOf(results: readonly CaseResult[]): CheckDocument {
   const agree = results.filter((result) => result.agrees).length;
   return {
     format: 'tramp64-check/1',
+    ...(shard === undefined ? {} : { shard }),
     cases: results,
     summary: {
       cases: results.length,
@@ -131,7 +163,7 @@ export function documentOf(results: readonly CaseResult[]): CheckDocument {
       disagree: results.length - agree,
       notJudged: results.filter((result) => result.verdict === 'not-judged').length,
       broken: results.filter((result) => result.verdict === 'broken').length,
-      byKind,
+      byKind: Object.fromEntries(byKind),
     },
   };
 }

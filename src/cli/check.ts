@@ -1,7 +1,7 @@
 // `tramp64 check`: judges hooks, moved blocks, trampolines, patch protocols and sites, one by one or from a file of cases.
 import { Argument, type Command, Option } from 'commander';
 import { bytesOfHex, address as checkedAddress } from '../address.ts';
-import { type CaseResult, casesOf, documentOf, judgeCase, named } from '../check/cases.ts';
+import { type CaseResult, documentOf, named } from '../check/cases.ts';
 import { keepEngines } from '../check/engines.ts';
 import type { Judgement } from '../check/finding.ts';
 import { judgeHook } from '../check/hook.ts';
@@ -10,16 +10,17 @@ import { type PokeStep, PROTOCOLS, type Protocol } from '../check/poke-protocol.
 import { judgeRelocation } from '../check/relocation.ts';
 import { judgeSite, SITE_KINDS, type SiteKind } from '../check/site.ts';
 import { judgeTrampoline, type TrampolineQuestion } from '../check/trampoline.ts';
+import type { EngineName } from '../engine/engine.ts';
 import { TrampolineError } from '../errors.ts';
-import { checkText } from '../report/check.ts';
-import { readInput, readJson } from './files.ts';
-import { exitStatus, type Total } from './options.ts';
-import { paint, print, printJson, progress } from './terminal.ts';
+import { type CheckFilesOptions, checkFiles } from './check-files.ts';
+import { type OutputChoice, outputOptions, report } from './check-output.ts';
+import { type Place, place, usage } from './place.ts';
+import { MAX_JOBS } from './pool.ts';
 
 const BITNESS = ['16', '32', '64'];
 
-interface Output {
-  json?: boolean;
+interface Output extends OutputChoice {
+  engine: EngineName;
   strict?: boolean;
 }
 
@@ -28,15 +29,23 @@ export function addCheck(program: Command): void {
   const check = program
     .command('check')
     .summary('judge trampoline bytes: hooks, moved blocks, trampolines, pokes, sites')
-    .description('Judges byte sequences. Places are ADDRESS:BYTES; BYTES is hex or @FILE.')
-    .option('--cases <FILE>', 'judge every case of a redirect-cases/1 or hook-cases/1 file')
+    .description(
+      'Judges byte sequences. A place is ADDRESS:BYTES with BYTES as hex or @FILE, or\nFILE.o:FUNCTION, also with an offset (FILE.o:FUNCTION+0x10).',
+    )
+    .argument('[FILES...]', 'ELF objects, whose entries and sites are judged, and files of cases')
+    .option('--cases <FILE...>', 'judge every case of redirect-cases/1 or hook-cases/1 files')
     .option('--shard <i/n>', 'judge the i-th of n equal parts of the cases')
-    .option('--json', 'print one JSON document')
+    .option('--jobs <n>', `worker threads for FILES and --cases, at most ${MAX_JOBS} (default: the processors)`)
     .option('--strict', 'exit with 3 when anything was not judged')
-    .action(async (options: Output & { cases?: string; shard?: string }, command: Command) => {
-      if (options.cases === undefined) command.help({ error: true });
-      else process.exitCode = await checkCases(options.cases, options.shard, options);
+    .action(async (files: string[], options: CheckFilesOptions, command: Command) => {
+      const all = [...(options.cases ?? []), ...files];
+      if (all.length === 0) command.help({ error: true });
+      else process.exitCode = await checkFiles(all, options);
     });
+  outputOptions(check);
+  check.addOption(
+    new Option('--engine <name>', 'the CPU').choices(['unicorn', 'unicorn-native', 'wasm']).default('unicorn'),
+  );
 
   check
     .command('hook')
@@ -97,7 +106,7 @@ export function addCheck(program: Command): void {
     .command('site')
     .summary(`bytes at a site, by the rules of a kind: ${SITE_KINDS.join(', ')}`)
     .argument('<kind>', 'what the bytes should be')
-    .argument('<place>', 'ADDRESS:BYTES')
+    .argument('<place>', 'ADDRESS:BYTES or FILE.o:FUNCTION')
     .addOption(new Option('--bitness <bits>').choices(BITNESS).default('64'))
     .option('--offset <bytes>', 'offset of the entry or site in the bytes')
     .option('--tail', 'static-call-site: a tail call')
@@ -113,7 +122,7 @@ export function addCheck(program: Command): void {
         ...(options.tail === undefined ? {} : { tail: options.tail }),
       });
       const broken = answer.findings.some((item) => item.level === 'error');
-      report([result('site', kind, answer.outcome, answer.reason, answer.findings)], options);
+      report(documentOf([result('site', kind, answer.outcome, answer.reason, answer.findings)]), options);
       process.exitCode = broken ? 1 : 0;
     });
 }
@@ -123,7 +132,7 @@ function addTrampoline(check: Command): void {
     .command('trampoline')
     .summary('bytes that must act as an ftrace trampoline')
     .addArgument(new Argument('<kind>', 'what it saves').choices(['args', 'regs']))
-    .argument('<place>', 'ADDRESS:BYTES')
+    .argument('<place>', 'ADDRESS:BYTES or FILE.o:FUNCTION')
     .requiredOption('--handler <address>', 'what it must call')
     .requiredOption('--ops <value>', 'what the handler must find in rdx')
     .option('--thunk <address>', 'the return thunk that it jumps to')
@@ -150,7 +159,7 @@ function addPoke(check: Command): void {
   check
     .command('poke')
     .summary('old bytes, new bytes and a patch protocol, on every CPU')
-    .argument('<place>', 'ADDRESS:OLD')
+    .argument('<place>', 'ADDRESS:OLD, or FILE.o:FUNCTION for its first bytes')
     .argument('<new>', 'the new bytes: hex or @FILE')
     .addOption(new Option('--protocol <name>', 'a known protocol').choices([...PROTOCOLS]).default('int3'))
     .option(
@@ -219,45 +228,15 @@ interface SiteOptions extends Output {
   tail?: boolean;
 }
 
-interface Place {
-  address: bigint;
-  bytes: Uint8Array;
-}
-
-async function checkCases(file: string, shard: string | undefined, options: Output): Promise<number> {
-  const cases = shardOf(casesOf(await readJson(file, 'check'), file), shard);
-  const keeper = keepEngines();
-  const bar = progress('cases');
-  const results: CaseResult[] = [];
-  try {
-    for (const [i, raw] of cases.entries()) {
-      results.push(await judgeCase(raw, keeper.engines));
-      bar.update(i + 1, cases.length);
-    }
-  } finally {
-    bar.end();
-    keeper.dispose();
-  }
-  report(results, options);
-  return exitStatus(totalOf(results), options.strict === true);
-}
-
-/** A case fails where our verdict is not the expected one; what was not judged is counted on its own. */
-function totalOf(results: readonly CaseResult[]): Total {
-  const notJudged = results.filter((item) => item.verdict === 'not-judged').length;
-  const failed = results.filter((item) => !item.agrees && item.verdict !== 'not-judged').length;
-  return { judged: results.length - notJudged, failed, notJudged };
-}
-
 async function judged(
   kind: string,
   options: Output,
   judge: (engines: ReturnType<typeof keepEngines>['engines']) => Promise<Judgement>,
 ): Promise<void> {
-  const keeper = keepEngines();
+  const keeper = keepEngines(options.engine);
   try {
     const { verdict, reason, findings } = await judge(keeper.engines);
-    report([result(kind, kind, verdict, reason, findings)], options);
+    report(documentOf([result(kind, kind, verdict, reason, findings)]), options);
     process.exitCode = verdict === 'broken' ? 1 : verdict === 'not-judged' ? 3 : 0;
   } finally {
     keeper.dispose();
@@ -274,35 +253,6 @@ function result(
   return { id, kind, verdict, expected: null, agrees: true, reason, findings: named(id, findings) };
 }
 
-function report(results: readonly CaseResult[], options: Output): void {
-  const document = documentOf(results);
-  if (options.json === true) printJson(document);
-  else print(checkText(document, paint));
-}
-
-/** The cases at i, i + n, i + 2n … (i from 1), so that the parts take about the same time. */
-function shardOf<T>(cases: readonly T[], shard: string | undefined): readonly T[] {
-  if (shard === undefined) return cases;
-  const [, part = '', parts = ''] = /^(\d{1,4})\/(\d{1,4})$/.exec(shard) ?? [];
-  const i = Number(part);
-  const n = Number(parts);
-  if (n < 1 || i < 1 || i > n) throw usage(`--shard '${shard}' must read i/n with i from 1 to n`);
-  return cases.filter((_, index) => index % n === i - 1);
-}
-
-async function place(text: string): Promise<Place> {
-  const colon = text.indexOf(':');
-  if (colon < 0) throw usage(`'${text.slice(0, 40)}' must read ADDRESS:BYTES`);
-  try {
-    const address = checkedAddress(BigInt(text.slice(0, colon)), 'address');
-    const bytes = text.slice(colon + 1);
-    return { address, bytes: bytes.startsWith('@') ? await readInput(bytes.slice(1)) : bytesOfHex(bytes) };
-  } catch (cause) {
-    if (cause instanceof TrampolineError) throw cause;
-    throw usage(`'${text.slice(0, 40)}' must read ADDRESS:BYTES, such as 0x401000:0f1f440000`);
-  }
-}
-
 function count(text: string): number {
   if (!/^\d{1,5}$/.test(text)) throw usage(`'${text}' must be a count of bytes`);
   return Number(text);
@@ -310,8 +260,4 @@ function count(text: string): number {
 
 function bits(text: string): 16 | 32 | 64 {
   return text === '16' ? 16 : text === '32' ? 32 : 64;
-}
-
-function usage(fact: string): TrampolineError {
-  return new TrampolineError('EINVAL', fact, { operation: 'check' });
 }

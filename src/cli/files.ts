@@ -32,13 +32,23 @@ export async function readInput(path: string): Promise<Uint8Array> {
 
 /**
  * Reads a JSON document.
- * @throws {TrampolineError} as `readInput`, and EINVAL too large
- * @throws {ScenarioError} EINVAL no JSON
+ * @throws {TrampolineError} as `readInput`
+ * @throws {ScenarioError} EINVAL too large, or no JSON
  */
 export async function readJson(file: string, operation: string): Promise<unknown> {
-  const bytes = await readInput(file);
+  return parseJson(await readInput(file), file, operation);
+}
+
+/**
+ * Parses the bytes of a JSON document.
+ * @throws {ScenarioError} EINVAL too large, or no JSON
+ */
+export function parseJson(bytes: Uint8Array, file: string, operation: string): unknown {
   if (bytes.length > MAX_JSON) {
-    throw new TrampolineError('EINVAL', `'${file}' has ${bytes.length} bytes, more than ${MAX_JSON}`, { operation });
+    throw new ScenarioError('EINVAL', `'${file}' has ${bytes.length} bytes, more than ${MAX_JSON}`, {
+      operation,
+      file,
+    });
   }
   try {
     return JSON.parse(new TextDecoder().decode(bytes));

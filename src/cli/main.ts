@@ -5,6 +5,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { TrampolineError } from '../errors.ts';
 import { addCheck } from './check.ts';
 import { addInspect } from './inspect.ts';
+import { addReport } from './report.ts';
 import { addTrace } from './trace.ts';
 import { addVerify } from './verify.ts';
 
@@ -27,6 +28,7 @@ addVerify(program);
 addInspect(program);
 addTrace(program);
 addCheck(program);
+addReport(program);
 for (const command of program.commands.flatMap((one) => [one, ...one.commands])) {
   command.exitOverride().showHelpAfterError('(try tramp64 --help)');
 }
