@@ -32,7 +32,7 @@ export {
   UNPATCHED,
 } from './layout';
 export { funcCapacity, init, reserve, siteCapacity, taskCapacity, used } from './pools';
-export { context, RECURSION_REFUSED, recursionEnter, recursionLeave, setContext } from './recursion';
+export { context, RECURSION_REFUSED, recursionEnter, recursionHeld, recursionLeave, setContext } from './recursion';
 export {
   addTask,
   isTask,

@@ -61,3 +61,8 @@ export function recursionLeave(handle: usize, bit: u32): i32 {
   Guard.update(task);
   return 0;
 }
+
+/** The bits of the guard that are held, or -ENOENT. */
+export function recursionHeld(handle: usize): i32 {
+  return isTask(handle) ? <i32>changetype<Task>(handle).held : -ENOENT;
+}

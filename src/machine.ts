@@ -7,6 +7,7 @@ import { EngineError, errnoName, ImageError, PatchError, TrampolineError } from 
 import { CodeArena } from './ftrace/code-arena.ts';
 import { Ftrace } from './ftrace/ftrace.ts';
 import { installGate } from './ftrace/gate.ts';
+import { type HandlerKind, Handlers, type HandlerWarnings } from './ftrace/guest/handlers.ts';
 import { GATE, RETURN_HERE, RETURN_THUNK, RETURN_TO_INTERRUPTED, writeKernelText } from './ftrace/kernel-text.ts';
 import { RangeSet } from './ftrace/ranges.ts';
 import { SITE_SIZE } from './ftrace/site.ts';
@@ -37,6 +38,8 @@ export interface MachineOptions {
   kernel?: KernelVersion;
   /** The kind of trampoline that livepatch uses; `args` by default, as since Linux 5.11 (L27). */
   trampoline?: TrampolineKind;
+  /** Who decides where a patched call goes: the core behind the gate (default), or guest code, for its true cost. */
+  handler?: HandlerKind;
   /** Instructions that a call may take; 1,000,000 by default. */
   budget?: number;
   /** Names of the tasks; `['init']` by default. The first one calls unless a call names another. */
@@ -66,6 +69,7 @@ export class Machine {
   readonly kernel: KernelVersion;
   readonly #glue = new RangeSet();
   readonly #arena: CodeArena;
+  readonly #handlers: Handlers;
   readonly #routines: Map<string, bigint>;
   readonly #runner: Runner;
   #nextRoutine: bigint;
@@ -77,7 +81,7 @@ export class Machine {
     this.kernel = options.kernel ?? '6.12';
     this.log = new Log(options.onEvent);
     this.tasks = new TaskList(core, options.tasks);
-    const { stack, data, perCpu, routines, trampolines } = GUEST_MAP;
+    const { stack, data, perCpu, routines, handlers, kernelHeap, trampolines } = GUEST_MAP;
     for (const region of [stack, data, perCpu]) engine.map(region.base, region.size, 'rw');
     engine.map(routines.base, routines.size, 'rx');
     const kernelText = writeKernelText(engine, routines.base);
@@ -88,8 +92,18 @@ export class Machine {
     this.#arena = new CodeArena(engine, trampolines.base, trampolines.size);
     this.#glue.add([
       { start: routines.base, end: routines.base + routines.size },
+      { start: handlers.base, end: handlers.base + handlers.size },
       { start: trampolines.base, end: trampolines.base + trampolines.size },
     ]);
+    this.#handlers = new Handlers({
+      engine,
+      core,
+      text: handlers.base,
+      heap: kernelHeap,
+      perCpu: perCpu.base,
+      routines: this.#routines,
+    });
+    if (options.handler === 'guest') this.#handlers.keepFuncStacks();
     this.images = new Images(engine, this.#routines);
     this.ftrace = new Ftrace({
       engine,
@@ -104,6 +118,8 @@ export class Machine {
       tasks: this.tasks,
       images: this.images,
       glue: this.#glue,
+      trampolines: { start: trampolines.base, end: trampolines.base + trampolines.size },
+      handlers: this.#handlers,
       returnTo: this.#routine(RETURN_HERE),
       returnToInterrupted: this.#routine(RETURN_TO_INTERRUPTED),
       budget: options.budget ?? 1_000_000,
@@ -117,6 +133,7 @@ export class Machine {
       transition: options.transition ?? 'auto',
       policy: options.policy ?? 'independent',
       trampoline: options.trampoline ?? 'args',
+      guestOps: (site) => this.livepatchOps(site),
       runGuest: (target, args) => this.call(target, args, this.#awake()).returns,
       writeBack: (patch) =>
         mirrorPatch(patch, {
@@ -134,7 +151,6 @@ export class Machine {
       core,
       address: this.#routine(GATE),
       currentTask: () => this.#runner.running?.parts.task.handle ?? this.tasks.first.handle,
-      onPass: () => this.#runner.running?.watch?.passedGate(),
     });
   }
 
@@ -357,6 +373,16 @@ export class Machine {
     }
   }
 
+  /** Of a site with a func stack: the guest's handler and where its ops lies; undefined where the core decides. */
+  livepatchOps(site: bigint): { handler: bigint; place: bigint } | undefined {
+    return this.#handlers.livepatchOps(site);
+  }
+
+  /** How often the guest's handler met what the kernel warns of (L36, L37, L41). */
+  handlerWarnings(): HandlerWarnings {
+    return this.#handlers.warnings();
+  }
+
   /**
    * The address of an instruction: an address, a name as `address` takes it, or one with an offset behind `+`.
    * @throws {TrampolineError} ENOENT nothing has that name · EINVAL the offset is no number
@@ -464,7 +490,7 @@ export class Machine {
   #partAt(ip: bigint): TraceStep['part'] {
     const { routines, trampolines } = GUEST_MAP;
     if (ip === this.#routine(GATE)) return 'gate';
-    if (ip >= routines.base && ip < routines.base + routines.size) return 'routine';
+    if (ip >= routines.base && ip < trampolines.base) return 'routine';
     if (ip >= trampolines.base && ip < trampolines.base + trampolines.size) return 'trampoline';
     return this.#glue.skip(ip) === ip ? 'function' : 'site';
   }

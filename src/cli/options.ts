@@ -1,6 +1,7 @@
 // Options that several commands share.
 import { type Command, Option } from 'commander';
 import type { EngineName } from '../engine/engine.ts';
+import type { HandlerKind } from '../ftrace/guest/handlers.ts';
 import type { KernelVersion, TrampolineKind } from '../ftrace/trampoline.ts';
 
 /** Options that choose the machine. */
@@ -8,9 +9,10 @@ export interface MachineChoice {
   engine?: EngineName;
   kernel?: KernelVersion;
   trampoline?: TrampolineKind;
+  handler?: HandlerKind;
 }
 
-/** Adds `--engine`, `--kernel` and `--trampoline`. */
+/** Adds `--engine`, `--kernel`, `--trampoline` and `--handler`. */
 export function machineOptions(command: Command): Command {
   return command
     .addOption(
@@ -27,6 +29,12 @@ export function machineOptions(command: Command): Command {
         'args',
         'regs',
       ]),
+    )
+    .addOption(
+      new Option(
+        '--handler <kind>',
+        'core: the dispatcher behind the gate (default), or guest: klp_ftrace_handler as guest code',
+      ).choices(['core', 'guest']),
     );
 }
 

@@ -24,8 +24,22 @@ export interface CoreOptions {
   instance?: Instance;
 }
 
+/** Told of each change of stacks and tasks after it is done: whoever keeps a copy of them. */
+export interface CoreObserver {
+  pushed(func: FuncHandle, site: bigint, newFunc: bigint, flags: FuncFlags): void;
+  removed(func: FuncHandle): void;
+  transitioned(func: FuncHandle, on: boolean): void;
+  /** The patch state of a task, or of all. */
+  taskChanged(): void;
+  taskRemoved(task: TaskHandle): void;
+  /** A bit of a task's guard was taken or given back. */
+  guardChanged(task: TaskHandle, bit: number, held: boolean): void;
+}
+
 /** Which implementation a patched call runs: the core of redirection. */
 export class Core {
+  /** At most one. */
+  observer: CoreObserver | undefined;
   /** The instance it lives in; the WASM CPU shares it. */
   readonly instance: Instance;
   readonly layout: Layout;
@@ -83,7 +97,9 @@ export class Core {
    * @throws {RangeError} an address or `owner` is out of range
    */
   pushFunc(site: bigint, newFunc: bigint, owner: number, flags: FuncFlags = {}): FuncHandle {
-    return this.#stacks.push(site, newFunc, owner, flags);
+    const func = this.#stacks.push(site, newFunc, owner, flags);
+    this.observer?.pushed(func, site, newFunc, flags);
+    return func;
   }
 
   /**
@@ -92,6 +108,7 @@ export class Core {
    */
   removeFunc(func: FuncHandle): void {
     this.#stacks.remove(func);
+    this.observer?.removed(func);
   }
 
   /**
@@ -99,7 +116,7 @@ export class Core {
    * @throws {PatchError} EINVAL the handle names none
    */
   setTransition(func: FuncHandle, on: boolean): void {
-    this.#stacks.setTransition([func], on);
+    this.setTransitionMany([func], on);
   }
 
   /**
@@ -108,6 +125,7 @@ export class Core {
    */
   setTransitionMany(funcs: readonly FuncHandle[], on: boolean): void {
     this.#stacks.setTransition(funcs, on);
+    if (this.observer !== undefined) for (const func of funcs) this.observer.transitioned(func, on);
   }
 
   /** A site's func stack, newest first. */
@@ -139,16 +157,19 @@ export class Core {
   /** @throws {PatchError} ENOENT no such task */
   removeTask(task: TaskHandle): void {
     this.#tasks.remove(task);
+    this.observer?.taskRemoved(task);
   }
 
   /** @throws {PatchError} ENOENT no such task */
   setPatchState(task: TaskHandle, state: PatchState): void {
     this.#tasks.setPatchState(task, state);
+    this.observer?.taskChanged();
   }
 
   /** Sets the patch state of every task (L45, L48). */
   setPatchStateAll(state: PatchState): void {
     this.#tasks.setPatchStateAll(state);
+    this.observer?.taskChanged();
   }
 
   /** @throws {PatchError} ENOENT no such task */
@@ -178,12 +199,20 @@ export class Core {
    * @throws {PatchError} ENOENT no such task
    */
   recursionEnter(task: TaskHandle): number | undefined {
-    return this.#tasks.enter(task);
+    const bit = this.#tasks.enter(task);
+    if (bit !== undefined) this.observer?.guardChanged(task, bit, true);
+    return bit;
   }
 
   /** @throws {PatchError} ENOENT no such task · EINVAL the bit is not held */
   recursionLeave(task: TaskHandle, bit: number): void {
     this.#tasks.leave(task, bit);
+    this.observer?.guardChanged(task, bit, false);
+  }
+
+  /** The bits of its guard that a task holds. @throws {PatchError} ENOENT no such task */
+  recursionHeld(task: TaskHandle): number {
+    return this.#tasks.held(task);
   }
 
   /** Where a patched call of `site` by `task` goes, or undefined for the original (L36 to L42). */

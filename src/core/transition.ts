@@ -99,6 +99,11 @@ export class Tasks {
     return check(bit, 'enter', () => unknownTask(task));
   }
 
+  /** The bits of its guard that a task holds. @throws {PatchError} ENOENT no such task */
+  held(task: TaskHandle): number {
+    return check(this.#instance.exports.recursionHeld(task), 'held', () => unknownTask(task));
+  }
+
   /** @throws {PatchError} ENOENT no such task · EINVAL the bit is not held */
   leave(task: TaskHandle, bit: number): void {
     const result = this.#instance.exports.recursionLeave(task, bit);

@@ -1,5 +1,6 @@
-// Executable guest memory for trampolines: handed out in 16-byte units, freed and used again.
-import type { Engine } from '../engine/engine.ts';
+// Guest memory that is handed out in 16-byte units, freed and used again: for trampolines, and for structs.
+import { hex } from '../address.ts';
+import type { Access, Engine } from '../engine/engine.ts';
 import { SiteError } from '../errors.ts';
 
 /** Bytes mapped at a time. */
@@ -8,17 +9,19 @@ const ALIGNMENT = 16n;
 /** int3, so that a stray jump into freed or unused space traps. */
 const FILLER = 0xcc;
 
-/** Space of `size` bytes from `base` upwards; the pages are mapped read and execute as they are needed (F31). */
-export class CodeArena {
+/** Space of `size` bytes from `base` upwards; pages are mapped as they are needed. */
+export class Arena {
   readonly #engine: Engine;
+  readonly #access: Access;
   readonly #limit: bigint;
   #mapped: bigint;
   #next: bigint;
-  /** Freed places by their size in bytes: nearly all trampolines have one of two sizes. */
+  /** Freed places by their size in bytes: nearly all that is handed out has one of a few sizes. */
   readonly #free = new Map<bigint, bigint[]>();
 
-  constructor(engine: Engine, base: bigint, size: bigint) {
+  constructor(engine: Engine, base: bigint, size: bigint, access: Access) {
     this.#engine = engine;
+    this.#access = access;
     this.#mapped = base;
     this.#next = base;
     this.#limit = base + size;
@@ -34,7 +37,7 @@ export class CodeArena {
   }
 
   /**
-   * A place for `length` bytes of code.
+   * A place for `length` bytes.
    * @throws {SiteError} ENOMEM the space is used up
    */
   allocate(length: number): bigint {
@@ -43,13 +46,13 @@ export class CodeArena {
     if (reused !== undefined) return reused;
     const place = this.#next;
     if (place + size > this.#limit) {
-      throw new SiteError('ENOMEM', `trampoline space of ${this.#limit - this.base} bytes is full`, {
-        operation: 'allocate trampoline',
+      throw new SiteError('ENOMEM', `the space of ${this.#limit - this.base} bytes from ${hex(this.base)} is full`, {
+        operation: 'allocate',
         address: place,
       });
     }
     while (place + size > this.#mapped) {
-      this.#engine.map(this.#mapped, CHUNK, 'rx');
+      this.#engine.map(this.#mapped, CHUNK, this.#access);
       this.#engine.write(this.#mapped, new Uint8Array(Number(CHUNK)).fill(FILLER));
       this.#mapped += CHUNK;
     }
@@ -69,4 +72,11 @@ export class CodeArena {
 
 function roundUp(length: bigint): bigint {
   return (length + ALIGNMENT - 1n) & ~(ALIGNMENT - 1n);
+}
+
+/** Space for trampolines: mapped read and execute (F31). */
+export class CodeArena extends Arena {
+  constructor(engine: Engine, base: bigint, size: bigint) {
+    super(engine, base, size, 'rx');
+  }
 }

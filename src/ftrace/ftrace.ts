@@ -3,6 +3,7 @@ import { hex } from '../address.ts';
 import type { Engine } from '../engine/engine.ts';
 import { SiteError } from '../errors.ts';
 import type { CodeArena } from './code-arena.ts';
+import { writeU64 } from './guest/memory.ts';
 import { callBytes, NOP5, verifySite } from './site.ts';
 import { type KernelVersion, opsTrampoline, type TrampolineKind } from './trampoline.ts';
 
@@ -12,6 +13,10 @@ export interface Ops {
   readonly name: string;
   readonly site: bigint;
   readonly kind: TrampolineKind;
+  /** What the trampoline calls; the gate by default. */
+  readonly handler?: bigint;
+  /** Where its struct lies in guest memory; beside the trampoline by default. */
+  readonly place?: bigint;
 }
 
 /** An ops while it is registered. */
@@ -172,17 +177,18 @@ export class Ftrace {
 
   #build(ops: Ops): Registration {
     const { engine, arena, kernel, gate, returnThunk } = this.#parts;
-    const spec = { kind: ops.kind, kernel, handler: gate, returnThunk } as const;
+    const handler = ops.handler ?? gate;
+    const spec = { kind: ops.kind, kernel, handler, returnThunk } as const;
     const length = opsTrampoline({ ...spec, address: arena.base, ops: 0n }).bytes.length;
     const place = arena.allocate(length + OPS_SIZE);
     const registration = { ops, trampoline: place, length: length + OPS_SIZE };
     try {
-      const record = place + BigInt(length);
+      const record = ops.place ?? place + BigInt(length);
       const { bytes } = opsTrampoline({ ...spec, address: place, ops: record });
       const block = new Uint8Array(registration.length);
       block.set(bytes);
-      new DataView(block.buffer).setBigUint64(length, gate, true);
       engine.write(place, block);
+      writeU64(engine, record, handler);
       callBytes(ops.site, place);
     } catch (error) {
       this.#release(registration);

@@ -11,17 +11,14 @@ export interface GateParts {
   address: bigint;
   /** The core's number of the task that runs now. */
   currentTask(): number;
-  /** Told of each pass before it is answered. */
-  onPass(): void;
 }
 
 /**
  * Installs the gate: each pass is one dispatch in the core. Where the core says "run the original", the call goes on
  * after the site (L42).
  */
-export function installGate({ engine, core, address, currentTask, onPass }: GateParts): void {
+export function installGate({ engine, core, address, currentTask }: GateParts): void {
   engine.setGate(address, (ipLow, ipHigh, answer) => {
-    onPass();
     const func = core.dispatchPair(ipLow, ipHigh, currentTask());
     if (func === 0) {
       const low = ipLow + SITE_SIZE;

@@ -14,6 +14,8 @@ export interface AttachParts {
   log: Log;
   /** The kind of trampoline: args since 5.11 (L27). */
   kind: TrampolineKind;
+  /** Of a site with a func stack: the handler in the guest and where its ops lies; undefined where the core decides. */
+  guestOps(site: bigint): { handler: bigint; place: bigint } | undefined;
 }
 
 /** One entry of a func stack, as a reader sees it. */
@@ -111,7 +113,7 @@ export class FuncAttacher {
     const present = this.#ops.get(site);
     if (present !== undefined) present.depth++;
     else {
-      const ops: Ops = { name: func.oldName, site, kind };
+      const ops: Ops = { name: func.oldName, site, kind, ...this.#parts.guestOps(site) };
       try {
         ftrace.register(ops);
       } catch (error) {

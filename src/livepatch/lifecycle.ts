@@ -26,6 +26,8 @@ export interface LivepatchParts extends Omit<InitParts, 'log'>, Omit<CallbackPar
   tasks: TaskList;
   /** The kind of trampoline: args since 5.11 (L27). */
   trampoline: TrampolineKind;
+  /** Of a site with a func stack: the handler in the guest and where its ops lies; undefined where the core decides. */
+  guestOps(site: bigint): { handler: bigint; place: bigint } | undefined;
   transition: TransitionMode;
   policy: Policy;
   kernel: string;
@@ -40,9 +42,9 @@ export class Lifecycle {
   #transition: Transition | undefined;
 
   constructor(parts: LivepatchParts) {
-    const { core, ftrace, log, trampoline } = parts;
+    const { core, ftrace, log, trampoline, guestOps } = parts;
     this.#parts = parts;
-    this.attacher = new FuncAttacher({ core, ftrace, log, kind: trampoline });
+    this.attacher = new FuncAttacher({ core, ftrace, log, kind: trampoline, guestOps });
     this.callbacks = new CallbackRunner(parts);
   }
 

@@ -14,12 +14,16 @@ export const GUEST_MAP = {
   data: { base: 0xffff888000000000n, size: 0x40000n },
   /** What gs: addresses; the stack canary is at 0x28 in it. */
   perCpu: { base: 0xffff888100000000n, size: 0x1000n },
+  /** The structs of ftrace and livepatch. */
+  kernelHeap: { base: 0xffff888200000000n, size: 0x40000000n },
   /** The image of kind vmlinux. */
   kernelText: { base: 0xffffffff81000000n, size: 0x1f000000n },
   /** Modules, livepatches and other code. */
   modules: { base: 0xffffffffa0000000n, size: 0x20000000n },
   /** The gate and the kernel's own routines. */
   routines: { base: 0xffffffffc0000000n, size: 0x1000n },
+  /** Handlers that are guest code, and their variables. */
+  handlers: { base: 0xffffffffc0004000n, size: 0xc000n },
   /** Trampolines. */
   trampolines: { base: 0xffffffffc0010000n, size: 0x3e000000n },
 } as const satisfies Record<string, Region>;

@@ -38,6 +38,8 @@ export class GuestRun {
   /** Instructions retired so far. */
   instructions = 0;
   cpu: CpuState | undefined;
+  /** The preempt count with which it waits, where guest code reads it. */
+  preemptCount: number | undefined;
   parked = false;
   /** It slept, and has not executed an instruction since. */
   resumed = false;

@@ -4,7 +4,8 @@ import type { Core } from '../core/core.ts';
 import { type Engine, type Exit, GENERAL_REGISTERS, type RegisterName } from '../engine/engine.ts';
 import { EngineError } from '../errors.ts';
 import { ArrivalWatch } from '../ftrace/arrival.ts';
-import type { RangeSet } from '../ftrace/ranges.ts';
+import type { Handlers } from '../ftrace/guest/handlers.ts';
+import type { Range, RangeSet } from '../ftrace/ranges.ts';
 import type { Task, TaskList } from '../livepatch/tasks.ts';
 import { decode } from '../x86/decode.ts';
 import { ARRIVING_REGISTERS, type Argument, prepareCall } from './arguments.ts';
@@ -24,6 +25,10 @@ export interface RunnerParts {
   readonly images: Images;
   /** Sites and trampolines: code that no call arrives at. */
   readonly glue: RangeSet;
+  /** Where the trampolines are. */
+  readonly trampolines: Range;
+  /** What the guest's handlers know of the running task. */
+  readonly handlers: Handlers;
   /** Where an outermost call returns to, and where one returns to that stands on a suspended one. */
   readonly returnTo: bigint;
   readonly returnToInterrupted: bigint;
@@ -138,6 +143,7 @@ export class Runner {
       run.stopAt = options.until;
       owned.runs.push(run);
       core.setContext(task.handle, context);
+      this.#parts.handlers.begin(task.handle, outer === undefined);
       this.#running = run;
       return run;
     } catch (error) {
@@ -148,7 +154,7 @@ export class Runner {
 
   /** Watches where the run arrives. @param stop whether it stops at an arrival */
   watch(run: GuestRun, onArrival: ((arrival: Location) => void) | undefined, stop = false): void {
-    run.watch = new ArrivalWatch(this.#parts.glue, (at, dispatched) => {
+    run.watch = new ArrivalWatch(this.#parts.glue, this.#parts.trampolines, (at, dispatched) => {
       const arrival = this.#arrivalAt(run, at, dispatched);
       run.arrivals.push({ arrival, dispatched });
       onArrival?.(arrival);
@@ -180,6 +186,7 @@ export class Runner {
         if (exit.reason !== 'stopped') return ended;
         if (exit.rip === run.stopAt) {
           run.cpu = saveCpu(engine);
+          run.preemptCount = this.#parts.handlers.suspend();
           run.parked = true;
           return ended;
         }
@@ -211,6 +218,7 @@ export class Runner {
       throw new EngineError('EINVAL', `task '${task.name}' is not parked`, { operation: 'resume' });
     }
     restoreCpu(this.#parts.engine, run.cpu);
+    this.#parts.handlers.resume(task.handle, run.preemptCount);
     run.cpu = undefined;
     run.parked = false;
     run.resumed = true;
@@ -226,6 +234,7 @@ export class Runner {
     const { engine, core } = this.#parts;
     const { task, context } = run.parts;
     run.cpu = saveCpu(engine);
+    run.preemptCount = this.#parts.handlers.suspend();
     this.#running = undefined;
     let result: bigint;
     try {
@@ -236,6 +245,7 @@ export class Runner {
     restoreCpu(engine, run.cpu);
     run.cpu = undefined;
     core.setContext(task.handle, context);
+    this.#parts.handlers.resume(task.handle, run.preemptCount);
     const rsp = engine.readRegister('rsp');
     engine.writeRegister('rax', BigInt.asUintN(64, result));
     engine.writeRegister('rsp', BigInt.asUintN(64, rsp + 8n));

@@ -76,7 +76,7 @@ function readMachine(node: JsonNode | undefined): ScenarioMachine {
   const budget = node.get('budget')?.count(1, MAX_BUDGET);
   const policy = node.get('policy')?.oneOf(['independent', 'strict-stack', 'v10']);
   const transition = node.get('transition')?.oneOf(['auto', 'manual']);
-  node.get('handler')?.oneOf(['core'], ['guest']);
+  const handler = node.get('handler')?.oneOf(['core', 'guest']);
   const tasks = node.get('tasks');
   const taskNodes = tasks?.array();
   if (taskNodes?.length === 0) throw node.need('tasks').error('EINVAL', 'expected at least one task');
@@ -85,6 +85,7 @@ function readMachine(node: JsonNode | undefined): ScenarioMachine {
   return {
     ...(kernel === undefined ? {} : { kernel }),
     ...(budget === undefined ? {} : { budget }),
+    ...(handler === undefined ? {} : { handler }),
     ...(transition === undefined ? {} : { transition }),
     ...(policy === undefined ? {} : { policy }),
     ...(taskNodes === undefined ? {} : { tasks: taskNodes.map((task) => task.name()) }),

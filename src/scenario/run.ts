@@ -2,6 +2,7 @@
 
 import type { EngineName } from '../engine/engine.ts';
 import { EngineError, type ErrnoName, ScenarioError, TrampolineError } from '../errors.ts';
+import type { HandlerKind } from '../ftrace/guest/handlers.ts';
 import type { TrampolineKind } from '../ftrace/trampoline.ts';
 import { Machine, type MachineOptions } from '../machine.ts';
 import type { Guest, Outcome, Scenario, ScenarioImage, Step } from './scenario.ts';
@@ -18,6 +19,7 @@ export interface RunScenarioOptions {
   readonly engine?: EngineName;
   readonly kernel?: MachineOptions['kernel'];
   readonly trampoline?: TrampolineKind;
+  readonly handler?: HandlerKind;
   /** Told of each step as it is done. */
   readonly onStep?: (result: StepResult) => void;
 }
@@ -76,12 +78,13 @@ export class ScenarioRun {
         throw at.need('file').error('ENOENT', `cannot read '${file}': ${why}`, cause);
       }
     }
-    const { engine, kernel, trampoline } = options;
+    const { engine, kernel, trampoline, handler } = options;
     const machine = await Machine.create({
       ...scenario.machine,
       ...(engine === undefined ? {} : { engine }),
       ...(kernel === undefined ? {} : { kernel }),
       ...(trampoline === undefined ? {} : { trampoline }),
+      ...(handler === undefined ? {} : { handler }),
     });
     try {
       const load = (image: string): void => {

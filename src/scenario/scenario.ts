@@ -1,5 +1,6 @@
 // What a scenario is once it has been read: typed, checked, names resolved within the file.
 import type { ErrnoName } from '../errors.ts';
+import type { HandlerKind } from '../ftrace/guest/handlers.ts';
 import type { KernelVersion } from '../ftrace/trampoline.ts';
 import type { Policy, TransitionMode } from '../livepatch/livepatch.ts';
 import type { PatchSpec } from '../livepatch/patch.ts';
@@ -35,6 +36,7 @@ export interface ScenarioPatch extends PatchSpec {
 /** How the machine is made. */
 export interface ScenarioMachine {
   readonly kernel?: KernelVersion;
+  readonly handler?: HandlerKind;
   readonly budget?: number;
   readonly tasks?: readonly string[];
   readonly transition?: TransitionMode;

@@ -2,6 +2,7 @@
 import { hex, hexBytes } from '../address.ts';
 import type { EngineName } from '../engine/engine.ts';
 import { TrampolineError } from '../errors.ts';
+import type { HandlerKind } from '../ftrace/guest/handlers.ts';
 import { SITE_SIZE } from '../ftrace/site.ts';
 import type { TrampolineKind } from '../ftrace/trampoline.ts';
 import type { LoadedImage } from '../image/image.ts';
@@ -49,6 +50,7 @@ export interface VerifyImageOptions {
   readonly engine?: EngineName;
   readonly kernel?: MachineOptions['kernel'];
   readonly trampoline?: TrampolineKind;
+  readonly handler?: HandlerKind;
   /** Told of each function as it is done. */
   readonly onFunction?: (done: number, total: number) => void;
 }
@@ -65,11 +67,12 @@ export async function verifyImage(
   name: string,
   options: VerifyImageOptions = {},
 ): Promise<ImageVerdict> {
-  const { engine, kernel, trampoline, onFunction } = options;
+  const { engine, kernel, trampoline, handler, onFunction } = options;
   const machine = await Machine.create({
     ...(engine === undefined ? {} : { engine }),
     ...(kernel === undefined ? {} : { kernel }),
     ...(trampoline === undefined ? {} : { trampoline }),
+    ...(handler === undefined ? {} : { handler }),
   });
   try {
     // `probes` is the one name that is taken

@@ -88,7 +88,7 @@ describe('arrivals', () => {
 
   test('reaching the site alone is no arrival, the instruction after it is', () => {
     const seen: [bigint, boolean][] = [];
-    const watch = new ArrivalWatch(glue, (at, dispatched) => {
+    const watch = new ArrivalWatch(glue, { start: 0x1000n, end: 0x2000n }, (at, dispatched) => {
       seen.push([at, dispatched]);
       return true;
     });
@@ -96,7 +96,7 @@ describe('arrivals', () => {
     expect(watch.enterBlock(0x100n, 10)).toBe(0x109n);
     expect(seen).toEqual([[0x109n, false]]);
     expect(watch.enterBlock(0x200n, 4)).toBeUndefined();
-    watch.passedGate();
+    expect(watch.enterBlock(0x1040n, 4)).toBeUndefined();
     expect(watch.enterBlock(0x300n, 4)).toBe(0x300n);
     expect(seen[1]).toEqual([0x300n, true]);
   });

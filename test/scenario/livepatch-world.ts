@@ -42,7 +42,15 @@ export async function runSteps(steps: readonly object[], world: World = {}): Pro
     patches: world.patches ?? LETTERS.map((letter) => patch(`fix_${letter}`, ['checksum'])),
     steps,
   });
-  return (await runScenario(parseScenario(text), { read })).steps;
+  const results = (await runScenario(parseScenario(text), { read })).steps;
+  const guest = (await runScenario(parseScenario(text), { read, handler: 'guest' })).steps;
+  expect(guest.map(seen), 'the handler as guest code does the same').toEqual(results.map(seen));
+  return results;
+}
+
+/** What both handlers must agree on: all but the number of instructions, and the addresses of what they place. */
+function seen({ instructions: _, message, ...rest }: StepResult): object {
+  return { ...rest, message: message.replace(/call 0x[0-9a-f]+|e8[0-9a-f]{8}/g, 'call') };
 }
 
 /** A call of a function, and what must run; the argument suits every function used here. */

@@ -57,7 +57,7 @@ describe('a scenario that is wrong is refused with code and JSON path', () => {
     ['an unknown kernel', with_({ machine: { kernel: '5.4' } }), 'EINVAL', '$.machine.kernel'],
     ['an unknown policy', with_({ machine: { policy: 'stacked' } }), 'EINVAL', '$.machine.policy'],
     ['an unknown way to switch', with_({ machine: { transition: 'never' } }), 'EINVAL', '$.machine.transition'],
-    ['a guest handler', with_({ machine: { handler: 'guest' } }), 'ENOTSUPP', '$.machine.handler'],
+    ['a handler of another kind', with_({ machine: { handler: 'host' } }), 'EINVAL', '$.machine.handler'],
     ['a budget of 0', with_({ machine: { budget: 0 } }), 'EINVAL', '$.machine.budget'],
     ['a budget without bounds', with_({ machine: { budget: '0xffffffffffffffff' } }), 'EINVAL', '$.machine.budget'],
     ['no tasks', with_({ machine: { tasks: [] } }), 'EINVAL', '$.machine.tasks'],
