@@ -57,11 +57,16 @@ const nodeModules: Plugin = {
 };
 
 export default defineConfig({
-  entry: { index: 'src/index.ts', cli: 'src/cli/main.ts', 'check-worker': 'src/cli/check-worker.ts' },
+  entry: {
+    index: 'src/index.ts',
+    vitest: 'src/vitest.ts',
+    cli: 'src/cli/main.ts',
+    'check-worker': 'src/cli/check-worker.ts',
+  },
   format: 'esm',
   platform: 'browser',
   target: 'es2022',
-  dts: { entry: { index: 'src/index.ts' } },
+  dts: { entry: { index: 'src/index.ts', vitest: 'src/vitest.ts' } },
   clean: true,
   removeNodeProtocol: false,
   splitting: true,

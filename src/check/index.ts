@@ -1,4 +1,6 @@
 // The validators as a library: `check.hook({...})`, `check.trampoline({...})`, `check.poke({...})` ….
+import type { EngineName } from '../engine/engine.ts';
+import { type DispatchQuestion, judgeDispatch, judgePreserves, type PreservesQuestion } from './arrive.ts';
 import { keepEngines } from './engines.ts';
 import type { Judgement } from './finding.ts';
 import { type EngineMaker, type HookQuestion, judgeHook } from './hook.ts';
@@ -7,42 +9,68 @@ import { judgeRelocation, type RelocationQuestion } from './relocation.ts';
 import { judgeSite } from './site.ts';
 import { judgeTrampoline, type TrampolineQuestion } from './trampoline.ts';
 
-export { type CaseResult, type CheckDocument, casesOf, judgeCase, judgeCases } from './cases.ts';
+export type { DispatchQuestion, PreservesQuestion, RunQuestion } from './arrive.ts';
+export {
+  type CaseFinding,
+  type CaseResult,
+  type CheckDocument,
+  casesOf,
+  documentOf,
+  judgeCase,
+  judgeCases,
+  type RawCase,
+} from './cases.ts';
 export type { Finding, Judgement, Verdict } from './finding.ts';
-export type { HookQuestion } from './hook.ts';
+export type { EngineMaker, HookQuestion } from './hook.ts';
 export type { PokeJudgement, PokeQuestion, PokeSize } from './poke.ts';
 export { type PokeStep, PROTOCOLS, type Protocol, stepsOf } from './poke-protocol.ts';
 export type { RelocationQuestion } from './relocation.ts';
+export type { Placed, Replay, ReplaySide } from './replay.ts';
 export { RULES, type Rule, type RuleNumber, type Severity } from './rules.ts';
 export { SITE_KINDS, type SiteAnswer, type SiteKind, type SiteQuestion } from './site.ts';
+export type { Segment } from './space.ts';
 export type { TrampolineQuestion } from './trampoline.ts';
 
-/** The judges. Each call makes its own engines and frees them; to judge many cases use `judgeCases`. */
+/**
+ * The judges. Each call makes its own engines and frees them; to judge many cases use `judgeCases`. Where `engine` names
+ * a CPU, code runs on it (default: unicorn).
+ *
+ * @throws {EngineError} ENODEV the engine is not present on this host
+ */
 export const check = {
   /** Does the trampoline, with the rest of the function, do what the function did? */
-  async hook(question: HookQuestion): Promise<Judgement> {
-    return withEngines((engines) => judgeHook(question, engines));
+  async hook(question: HookQuestion, engine?: EngineName): Promise<Judgement> {
+    return withEngines(engine, (engines) => judgeHook(question, engines));
   },
   /** Does the moved block do what the block did? */
-  async relocation(question: RelocationQuestion): Promise<Judgement> {
-    return withEngines((engines) => judgeRelocation(question, engines));
+  async relocation(question: RelocationQuestion, engine?: EngineName): Promise<Judgement> {
+    return withEngines(engine, (engines) => judgeRelocation(question, engines));
   },
   /** Do the bytes act as an ftrace trampoline? */
-  async trampoline(question: TrampolineQuestion): Promise<Judgement> {
-    return withEngines((engines) => judgeTrampoline(question, engines));
+  async trampoline(question: TrampolineQuestion, engine?: EngineName): Promise<Judgement> {
+    return withEngines(engine, (engines) => judgeTrampoline(question, engines));
   },
   /** Does every CPU run the old code or the new while the site is poked? */
-  async poke(question: PokeQuestion): Promise<PokeJudgement> {
-    return withEngines((engines) => judgePoke(question, engines));
+  async poke(question: PokeQuestion, engine?: EngineName): Promise<PokeJudgement> {
+    return withEngines(engine, (engines) => judgePoke(question, engines));
+  },
+  /** Does control leave the bytes for the target, from whatever registers? */
+  async dispatch(question: DispatchQuestion, engine?: EngineName): Promise<Judgement> {
+    return withEngines(engine, (engines) => judgeDispatch(question, engines));
+  },
+  /** Are the registers as they were where control leaves the bytes? */
+  async preserves(question: PreservesQuestion, engine?: EngineName): Promise<Judgement> {
+    return withEngines(engine, (engines) => judgePreserves(question, engines));
   },
   /** What may stand or be done at a site, by the rules of its kind. */
   site: judgeSite,
 };
 
 async function withEngines<Answer extends Judgement>(
+  engine: EngineName | undefined,
   judge: (engines: EngineMaker) => Promise<Answer>,
 ): Promise<Answer> {
-  const keeper = keepEngines();
+  const keeper = keepEngines(engine);
   try {
     return await judge(keeper.engines);
   } finally {

@@ -109,14 +109,17 @@ export function addCheck(program: Command): void {
     .argument('<place>', 'ADDRESS:BYTES or FILE.o:FUNCTION')
     .addOption(new Option('--bitness <bits>').choices(BITNESS).default('64'))
     .option('--offset <bytes>', 'offset of the entry or site in the bytes')
+    .option('--length <bytes>', 'judge only so many of the bytes')
     .option('--tail', 'static-call-site: a tail call')
     .action(async (kind: string, text: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<SiteOptions>();
       if (!(SITE_KINDS as readonly string[]).includes(kind)) {
         throw new TrampolineError('EINVAL', `no kind '${kind}'; use ${SITE_KINDS.join(', ')}`, { operation: 'check' });
       }
+      const { address, bytes } = await place(text);
       const answer = judgeSite(kind as SiteKind, {
-        ...(await place(text)),
+        address,
+        bytes: options.length === undefined ? bytes : bytes.subarray(0, count(options.length)),
         bitness: bits(options.bitness),
         ...(options.offset === undefined ? {} : { offset: count(options.offset) }),
         ...(options.tail === undefined ? {} : { tail: options.tail }),
@@ -168,8 +171,9 @@ function addPoke(check: Command): void {
     )
     .action(async (text: string, newText: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<PokeOptions>();
-      const { address, bytes: oldBytes } = await place(text);
+      const { address, bytes, ofSymbol } = await place(text);
       const { bytes: newBytes } = await place(`0:${newText}`);
+      const oldBytes = ofSymbol === true ? bytes.subarray(0, newBytes.length) : bytes;
       const protocol = options.steps === undefined ? (options.protocol as Protocol) : stepsFrom(options.steps);
       await judged('poke', options, (engines) => judgePoke({ address, oldBytes, newBytes, protocol }, engines));
     });
@@ -223,6 +227,7 @@ interface RelocationOptions extends Output {
 }
 
 interface SiteOptions extends Output {
+  length?: string;
   bitness: string;
   offset?: string;
   tail?: boolean;
@@ -238,6 +243,9 @@ async function judged(
     const { verdict, reason, findings } = await judge(keeper.engines);
     report(documentOf([result(kind, kind, verdict, reason, findings)]), options);
     process.exitCode = verdict === 'broken' ? 1 : verdict === 'not-judged' ? 3 : 0;
+  } catch (error) {
+    // what no judge can take, such as code that does not end before the last address
+    throw error instanceof RangeError ? usage(error.message) : error;
   } finally {
     keeper.dispose();
   }

@@ -1,4 +1,5 @@
 // Reading files for the command line, with errors that say what to do.
+import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { ScenarioError, TrampolineError } from '../errors.ts';
@@ -17,7 +18,10 @@ const MAX_JSON = 64 << 20;
 export async function readInput(path: string): Promise<Uint8Array> {
   const operation = 'read';
   try {
-    const { size } = await stat(path);
+    const about = await stat(path);
+    // a pipe or a device has no size, and perhaps no end
+    if (!about.isFile() && !about.isDirectory()) return await readStream(path);
+    const { size } = about;
     if (size > MAX_FILE)
       throw new TrampolineError('EINVAL', `'${path}' has ${size} bytes, more than ${MAX_FILE}`, { operation });
     return new Uint8Array(await readFile(path));
@@ -28,6 +32,21 @@ export async function readInput(path: string): Promise<Uint8Array> {
       throw new TrampolineError('ENOENT', `no file '${path}'; check the path`, { operation, cause });
     throw new TrampolineError('EINVAL', `'${path}' cannot be read: ${code ?? String(cause)}`, { operation, cause });
   }
+}
+
+async function readStream(path: string): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of createReadStream(path)) {
+    const bytes = chunk as Uint8Array;
+    size += bytes.length;
+    if (size > MAX_JSON) {
+      const fact = `'${path}' is no file and gives more than ${MAX_JSON} bytes`;
+      throw new TrampolineError('EINVAL', fact, { operation: 'read' });
+    }
+    chunks.push(bytes);
+  }
+  return new Uint8Array(Buffer.concat(chunks));
 }
 
 /**

@@ -11,6 +11,8 @@ import { loadObject, objectBytes } from './object-cases.ts';
 export interface Place {
   address: bigint;
   bytes: Uint8Array;
+  /** The bytes are all of a function, from the offset on. */
+  ofSymbol?: boolean;
 }
 
 /**
@@ -59,7 +61,7 @@ function symbolPlace(image: LoadedImage, file: string, name: string, offset: num
     throw new ImageError('EINVAL', fact, { operation: 'check', image: basename(file) });
   }
   const address = symbol.address + BigInt(offset);
-  return { address, bytes: bounded(objectBytes(image, address, size - offset)) };
+  return { address, bytes: bounded(objectBytes(image, address, size - offset)), ofSymbol: true };
 }
 
 function bounded(bytes: Uint8Array): Uint8Array {

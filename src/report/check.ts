@@ -1,5 +1,5 @@
 // The judges' verdicts as text.
-import type { CaseResult, CheckDocument } from '../check/cases.ts';
+import { type CaseResult, type CheckDocument, isFailure } from '../check/cases.ts';
 import type { Paint } from './table.ts';
 
 /**
@@ -13,12 +13,20 @@ export function checkText(document: CheckDocument, paint: Paint): string {
     lines.push(...caseLines(item, paint));
   }
   if (lines.length > 0) lines.push('');
-  for (const [kind, row] of Object.entries(document.summary.byKind)) {
-    lines.push(`${kind}: ${row.agree} of ${row.cases} as expected, ${row.notJudged} not judged`);
+  for (const kind of Object.keys(document.summary.byKind)) {
+    lines.push(`${kind}: ${countsOf(document.cases.filter((item) => item.kind === kind))}`);
   }
-  const { cases, agree, disagree, notJudged } = document.summary;
-  lines.push(`${cases} judged or tried: ${agree} as expected, ${disagree} not, ${notJudged} not judged`);
+  lines.push(`${document.cases.length} judged or tried: ${countsOf(document.cases)}`);
   return lines.join('\n');
+}
+
+/** Against what the file expects or, where it says nothing, what holds and what does not. */
+function countsOf(items: readonly CaseResult[]): string {
+  const notJudged = items.filter(({ verdict }) => verdict === 'not-judged').length;
+  const failed = items.filter(isFailure).length;
+  const good = items.length - notJudged - failed;
+  const [is, isNot] = items.some(({ expected }) => expected !== null) ? ['as expected', 'not'] : ['hold', 'do not'];
+  return `${good} ${is}, ${failed} ${isNot}, ${notJudged} not judged`;
 }
 
 function caseLines(item: CaseResult, paint: Paint): string[] {

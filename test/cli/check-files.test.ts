@@ -95,6 +95,7 @@ describe('an object', () => {
     expect(status).toBe(0);
     expect(out).toMatch(/^checksum:site: accepted/m);
     expect(out).toMatch(/^checksum:hook: hookable/m);
+    expect(out).toMatch(/^hook: \d+ hold, 0 do not, 0 not judged$/m);
     expect(out.trimEnd().split('\n').at(-1)).toMatch(/not judged$/);
   });
 
@@ -103,6 +104,11 @@ describe('an object', () => {
     expect(accepted.status, accepted.out).toBe(0);
     const { out } = tramp64('check', 'site', 'hook', `${TARGET}:checksum+0x4`, '--json');
     expect(JSON.parse(out).cases[0].verdict).toBe('hookable');
+  });
+
+  test('gives poke as many of its bytes as the new ones are, and site as many as are asked for', () => {
+    expect(tramp64('check', 'poke', `${TARGET}:checksum+0x4`, 'e8fb0f0000').status).toBe(0);
+    expect(tramp64('check', 'site', 'nop', `${TARGET}:checksum+0x4`, '--length', '5').status).toBe(0);
   });
 
   test('with a function that can be hooked gives the hook judge its bytes', () => {
@@ -134,6 +140,12 @@ describe('what a new user gets wrong:', () => {
     ['an offset beyond the function', ['site', 'nop', `${TARGET}:checksum+0x9999`], 'none at +39321'],
     ['a place that is none', ['site', 'nop', 'hello'], "'hello' must read ADDRESS:BYTES"],
     ['a symbol of a file that is no object', ['site', 'nop', `${bad}:f`], 'is no ELF file'],
+    ['a device without an end', ['site', 'nop', '0x1000:@/dev/zero'], 'is no file and gives more than'],
+    [
+      'code beyond the last address',
+      ['relocation', '--from', '0xffffffffffffffff:eb02', '--to', '0x0:eb02'],
+      'check: ',
+    ],
     ['nothing at all', [], 'Usage:'],
   ] as const) {
     test(name, () => {

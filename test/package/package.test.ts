@@ -1,12 +1,25 @@
 // The packed package: its size, what is in it, that it installs and runs alone, and that its library runs in a browser.
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { createContext, runInContext } from 'node:vm';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const MIB = 1024 * 1024;
 
 describe('the packed package', () => {
@@ -40,7 +53,7 @@ describe('the packed package', () => {
   test('holds no tests and no sources', () => {
     const outside = packed.files.map(({ path }) => path).filter((path) => !/^(dist|docs)\//.test(path));
     expect(outside.filter((path) => !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path))).toEqual([]);
-    expect(packed.files.filter(({ path }) => /test|bench|fixture|\.map$/i.test(path))).toEqual([]);
+    expect(packed.files.filter(({ path }) => /(?<!vi)test|bench|fixture|\.map$/i.test(path))).toEqual([]);
   });
 
   test('carries the licences of what it bundles', () => {
@@ -65,6 +78,52 @@ describe('the packed package', () => {
     expect(types).not.toMatch(/from ['"](?!\.)/);
   });
 
+  test('the command judges a file of cases on the workers of the bundle', () => {
+    writeFileSync(join(folder, 'cases.json'), JSON.stringify(CASES));
+    const command = join(installed, 'dist', 'cli.js');
+    const document = JSON.parse(node([command, 'check', '--cases', 'cases.json', '--jobs', '2', '--json']));
+    expect(document.summary).toMatchObject({ cases: 2, agree: 2, notJudged: 0 });
+  });
+
+  describe('beside vitest', () => {
+    const project = mkdtempSync(join(tmpdir(), 'tramp64-matchers-'));
+    const modules = join(project, 'node_modules');
+    beforeAll(() => {
+      mkdirSync(modules);
+      cpSync(installed, join(modules, 'tramp64'), { recursive: true });
+      symlinkSync(join(ROOT, 'node_modules', 'vitest'), join(modules, 'vitest'));
+      writeFileSync(join(project, 'package.json'), '{ "name": "project", "private": true, "type": "module" }');
+      writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(TSCONFIG));
+      writeFileSync(join(project, 'hook.test.ts'), MATCHERS);
+    });
+    afterAll(() => rmSync(project, { recursive: true, force: true }));
+
+    const run = (path: string, ...args: string[]) =>
+      spawnSync(process.execPath, [join(ROOT, 'node_modules', path), ...args], { cwd: project, encoding: 'utf8' });
+
+    test('gives its matchers', () => {
+      const { stdout, stderr } = run('vitest/vitest.mjs', 'run', '--reporter=json');
+      const { numPassedTests, numFailedTests, testResults } = JSON.parse(stdout.slice(stdout.indexOf('{')) || stderr);
+      expect(numPassedTests, stderr).toBe(1);
+      expect(numFailedTests).toBe(1);
+      const [{ assertionResults }] = testResults;
+      expect(assertionResults[1].failureMessages[0]).toContain('first difference: rbx is 0x1 instead of 0x0');
+      expect(assertionResults[1].failureMessages[0]).toContain('add ebx, 0x1');
+    });
+
+    test('gives their types, which refuse what is missing', () => {
+      expect(run('typescript/bin/tsc', '-p', '.').stdout).toBe('');
+      writeFileSync(join(project, 'wrong.test.ts'), WRONG);
+      const { stdout, status } = run('typescript/bin/tsc', '-p', '.');
+      expect(status).not.toBe(0);
+      expect(stdout.match(/^wrong\.test\.ts\(\d+/gm)).toEqual([
+        'wrong.test.ts(4',
+        'wrong.test.ts(5',
+        'wrong.test.ts(6',
+      ]);
+    });
+  });
+
   test('a browser bundle of the library runs without the globals of Node', async () => {
     writeFileSync(join(folder, 'page.js'), program('tramp64'));
     const { outputFiles } = await build({
@@ -79,6 +138,65 @@ describe('the packed package', () => {
     expect(await said(outputFiles[0]?.text ?? '')).toBe('rax 1, until');
   });
 });
+
+const HOOK = (id: string, bytes: string, verdict: string) => ({
+  id,
+  function: { address: '0x10000800', bytes: '554889e54883ec10c9c3', padding: 'cc' },
+  patchLength: 5,
+  trampoline: { address: '0x10004000', bytes },
+  verdict,
+});
+
+const CASES = {
+  format: 'hook-cases/1',
+  cases: [
+    HOOK('good', '554889e54883ec10e9fbc7ffff', 'equivalent'),
+    HOOK('bad', '554889e54883ec1083c301e9f8c7ffff', 'broken'),
+  ],
+};
+
+const TSCONFIG = {
+  compilerOptions: {
+    target: 'ES2022',
+    module: 'ESNext',
+    moduleResolution: 'Bundler',
+    strict: true,
+    skipLibCheck: true,
+    noEmit: true,
+    types: [],
+  },
+  include: ['*.ts'],
+};
+
+const MATCHERS = `
+import { bytesOfHex, check, type CheckVerdict } from 'tramp64';
+import { expect, test } from 'vitest';
+import 'tramp64/vitest';
+
+const options = { function: { address: 0x10000800n, bytes: bytesOfHex('554889e54883ec10c9c3') }, address: 0x10004000n };
+
+test('holds', async () => {
+  await expect(bytesOfHex('554889e54883ec10e9fbc7ffff')).toBeEquivalentTrampoline(options);
+  await expect('e9fb0f0000').toDispatchTo(0x10001000n, { address: 0x10000000n });
+  await expect('e9fb0f0000').toPreserveRegisters({ address: 0x10000000n, flags: true });
+  const made = { address: 0x10004000n, bytes: bytesOfHex('554889e54883ec1083c301e9f8c7ffff') };
+  const { verdict } = await check.hook({ function: options.function, patchLength: 5, trampoline: made });
+  const broken: CheckVerdict = 'broken';
+  expect(verdict).toBe(broken);
+});
+
+test('is broken', async () => {
+  await expect('554889e54883ec1083c301e9f8c7ffff').toBeEquivalentTrampoline(options);
+});
+`;
+
+const WRONG = `
+import { expect } from 'vitest';
+import 'tramp64/vitest';
+void expect('90').toBeEquivalentTrampoline({});
+void expect('90').toDispatchTo(5, { address: 0n });
+void expect('90').toPreserveRegisters({ address: 0n, registers: ['eax'] });
+`;
 
 /** What a script says first in a page: a realm that has the globals of the web, and none of Node. */
 function said(script: string): Promise<string> {
