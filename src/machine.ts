@@ -5,12 +5,16 @@ import { createEngine } from './engine/create.ts';
 import type { Engine, EngineName, Exit } from './engine/engine.ts';
 import { EngineError, errnoName, ImageError, PatchError, TrampolineError } from './errors.ts';
 import { CodeArena } from './ftrace/code-arena.ts';
+import type { Traceable } from './ftrace/filter.ts';
 import { Ftrace } from './ftrace/ftrace.ts';
 import { installGate } from './ftrace/gate.ts';
 import { type HandlerKind, Handlers, type HandlerWarnings } from './ftrace/guest/handlers.ts';
+import { readU64 } from './ftrace/guest/memory.ts';
 import { GATE, RETURN_HERE, RETURN_THUNK, RETURN_TO_INTERRUPTED, writeKernelText } from './ftrace/kernel-text.ts';
-import { RangeSet } from './ftrace/ranges.ts';
+import { ListWalk } from './ftrace/list.ts';
+import { type Range, RangeSet } from './ftrace/ranges.ts';
 import { SITE_SIZE } from './ftrace/site.ts';
+import { Tracers } from './ftrace/tracers.ts';
 import type { KernelVersion, TrampolineKind } from './ftrace/trampoline.ts';
 import type { LoadedImage } from './image/image.ts';
 import { mirrorPatch } from './livepatch/guest-mirror.ts';
@@ -21,8 +25,9 @@ import { type Task, TaskList } from './livepatch/tasks.ts';
 import type { Argument } from './machine/arguments.ts';
 import { CALLEE_SAVED } from './machine/arguments.ts';
 import type { Arrival, CallOptions, CallResult, TraceStep } from './machine/call.ts';
-import { CANARY_OFFSET, GUEST_MAP } from './machine/guest-map.ts';
+import { CANARY_OFFSET, GUEST_MAP, type Region } from './machine/guest-map.ts';
 import type { GuestRun } from './machine/guest-run.ts';
+import { type HostHandler, serveHandler } from './machine/host-handlers.ts';
 import { Images, type LoadOptions, type Location, type ModuleRoutine } from './machine/images.ts';
 import { patchStruct } from './machine/patch-struct.ts';
 import { busy, Runner } from './machine/runner.ts';
@@ -65,7 +70,10 @@ export class Machine {
   readonly images: Images;
   readonly engine: Engine;
   readonly core: Core;
+  /** The sites, what they call, and kernel.ftrace_enabled. */
   readonly ftrace: Ftrace;
+  /** Users of ftrace beside livepatch. */
+  readonly tracers: Tracers<HostHandler>;
   readonly kernel: KernelVersion;
   readonly #glue = new RangeSet();
   readonly #arena: CodeArena;
@@ -81,23 +89,21 @@ export class Machine {
     this.kernel = options.kernel ?? '6.12';
     this.log = new Log(options.onEvent);
     this.tasks = new TaskList(core, options.tasks);
-    const { stack, data, perCpu, routines, handlers, kernelHeap, trampolines } = GUEST_MAP;
+    const { stack, data, perCpu, routines, callers, handlers, kernelHeap, trampolines, hostFunctions } = GUEST_MAP;
     for (const region of [stack, data, perCpu]) engine.map(region.base, region.size, 'rw');
-    engine.map(routines.base, routines.size, 'rx');
+    for (const region of [routines, callers]) engine.map(region.base, region.size, 'rx');
     const kernelText = writeKernelText(engine, routines.base);
     this.#routines = kernelText.routines;
     this.#nextRoutine = kernelText.end;
     engine.writeRegister('gsBase', perCpu.base);
     engine.write(perCpu.base + CANARY_OFFSET, Uint8Array.of(0x00, 0x5c, 0x9e, 0x17, 0xd3, 0x4a, 0xb6, 0x81));
     this.#arena = new CodeArena(engine, trampolines.base, trampolines.size);
-    this.#glue.add([
-      { start: routines.base, end: routines.base + routines.size },
-      { start: handlers.base, end: handlers.base + handlers.size },
-      { start: trampolines.base, end: trampolines.base + trampolines.size },
-    ]);
+    const ftraceText = [callers, handlers, trampolines, hostFunctions].map(rangeOf);
+    this.#glue.add([rangeOf(routines), ...ftraceText]);
     this.#handlers = new Handlers({
       engine,
       core,
+      kernel: this.kernel,
       text: handlers.base,
       heap: kernelHeap,
       perCpu: perCpu.base,
@@ -105,20 +111,43 @@ export class Machine {
     });
     if (options.handler === 'guest') this.#handlers.keepFuncStacks();
     this.images = new Images(engine, this.#routines);
+    const { text, tasks: guestTasks, heap } = this.#handlers;
     this.ftrace = new Ftrace({
       engine,
       arena: this.#arena,
       kernel: this.kernel,
       gate: this.#routine(GATE),
       returnThunk: this.#routine(RETURN_THUNK),
+      callers: callers.base,
+      assistFunc: () => text.address('ftrace_ops_assist_func'),
+      guestList:
+        options.handler === 'guest'
+          ? {
+              heap,
+              head: () => text.address('ftrace_ops_list'),
+              listFunc: () => text.address('arch_ftrace_ops_list_func'),
+            }
+          : undefined,
+      quiet: () => this.#runner.quiet,
+      // the walk of the list takes the running task's guard, which is in guest memory
+      onShared: () => text.address('arch_ftrace_ops_list_func'),
     });
+    const { caller, stub, hostListFunc, listNext } = this.ftrace.callers;
+    const named = { ftrace_caller: caller.args, ftrace_regs_caller: caller.regs, ftrace_stub: stub };
+    for (const [name, address] of Object.entries(named)) this.#routines.set(name, address);
+    if (options.handler !== 'guest') this.#routines.set('ftrace_ops_list_func', hostListFunc);
     this.#runner = new Runner({
       engine,
       core,
       tasks: this.tasks,
       images: this.images,
-      glue: this.#glue,
-      trampolines: { start: trampolines.base, end: trampolines.base + trampolines.size },
+      arrival: {
+        glue: this.#glue,
+        trampolineAt: (address) => this.ftrace.trampolineAt(address),
+        calledBySite: (rsp) => this.ftrace.isSite(readU64(engine, rsp) - BigInt(SITE_SIZE)),
+        stackPointer: () => engine.readRegister('rsp'),
+      },
+      ftraceText,
       handlers: this.#handlers,
       returnTo: this.#routine(RETURN_HERE),
       returnToInterrupted: this.#routine(RETURN_TO_INTERRUPTED),
@@ -151,6 +180,20 @@ export class Machine {
       core,
       address: this.#routine(GATE),
       currentTask: () => this.#runner.running?.parts.task.handle ?? this.tasks.first.handle,
+      guestRefuses: () => text.loaded && guestTasks.refusesHandlers(),
+    });
+    const walk = new ListWalk({ engine, tasks: guestTasks, ftrace: () => this.ftrace, gate: this.#routine(GATE) });
+    this.#runner.serve(listNext, (call) => walk.next(call.argument(0)), true);
+    const hostArena = new CodeArena(engine, hostFunctions.base, hostFunctions.size);
+    this.tracers = new Tracers<HostHandler>({
+      engine,
+      ftrace: this.ftrace,
+      handlers: this.#handlers,
+      functions: () => this.#traceable(),
+      isModuleLoaded: (name) => this.images.get(name) !== undefined,
+      address: (target) => this.address(target),
+      busy: () => this.#runner.busy,
+      ...serveHandler(engine, this.#runner, hostArena),
     });
   }
 
@@ -181,13 +224,18 @@ export class Machine {
   load(bytes: Uint8Array, options: LoadOptions): LoadedImage {
     const { name } = options;
     const image = this.images.load(bytes, options);
-    this.ftrace.addSites(image.sites.map((site) => site.address));
     this.#glue.add(entryRanges(image));
-    if (this.images.kindOf(image) !== 'module') {
-      this.images.setModuleState(name, 'LIVE');
-      return image;
-    }
     try {
+      const strays = image.strays.map(({ address }) => address);
+      this.ftrace.addSites(
+        image.sites.map((site) => site.address),
+        strays,
+      );
+      if (this.images.kindOf(image) !== 'module') {
+        this.images.setModuleState(name, 'LIVE');
+        return image;
+      }
+      this.tracers.moduleLoaded(name);
       this.livepatch.moduleComing(name);
       try {
         this.#initModule(name, options.init);
@@ -426,9 +474,25 @@ export class Machine {
   }
 
   #remove(image: LoadedImage): void {
-    this.ftrace.removeSites(image.sites.map((site) => site.address));
+    this.ftrace.removeSites([...image.sites, ...image.strays].map(({ address }) => address));
     this.#glue.remove(entryRanges(image));
     this.images.unload(image.name);
+  }
+
+  /** Every function that can be traced, by the name that the kernel's symbol table gives its address. */
+  *#traceable(): Generator<Traceable> {
+    for (const image of this.images.all) {
+      const module = this.images.kindOf(image) !== 'vmlinux';
+      const aliases = new Map<string, string[]>();
+      for (const { name, aliasOf } of image.functions) {
+        if (aliasOf !== undefined) aliases.set(aliasOf, [...(aliases.get(aliasOf) ?? []), name]);
+      }
+      for (const { symbol, name, aliasOf, site } of image.functions) {
+        if (site === undefined || aliasOf !== undefined) continue;
+        const names = [symbol.name, name, ...(aliases.get(name) ?? [])];
+        yield { image: image.name, module, names, site: site.address };
+      }
+    }
   }
 
   #begin(
@@ -488,10 +552,13 @@ export class Machine {
   }
 
   #partAt(ip: bigint): TraceStep['part'] {
-    const { routines, trampolines } = GUEST_MAP;
+    const { routines, trampolines, hostFunctions } = GUEST_MAP;
     if (ip === this.#routine(GATE)) return 'gate';
+    const { range } = this.ftrace.callers;
+    if (ip >= range.start && ip < range.end) return 'trampoline';
     if (ip >= routines.base && ip < trampolines.base) return 'routine';
     if (ip >= trampolines.base && ip < trampolines.base + trampolines.size) return 'trampoline';
+    if (ip >= hostFunctions.base && ip < hostFunctions.base + hostFunctions.size) return 'routine';
     return this.#glue.skip(ip) === ip ? 'function' : 'site';
   }
 
@@ -531,6 +598,10 @@ export class Machine {
       rip,
     });
   }
+}
+
+function rangeOf({ base, size }: Region): Range {
+  return { start: base, end: base + size };
 }
 
 /** From the entry of each function to the end of its site: no part of its body. */

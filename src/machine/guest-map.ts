@@ -22,10 +22,14 @@ export const GUEST_MAP = {
   modules: { base: 0xffffffffa0000000n, size: 0x20000000n },
   /** The gate and the kernel's own routines. */
   routines: { base: 0xffffffffc0000000n, size: 0x1000n },
+  /** ftrace_caller, ftrace_regs_caller and what they call where the host walks the list. */
+  callers: { base: 0xffffffffc0001000n, size: 0x1000n },
   /** Handlers that are guest code, and their variables. */
   handlers: { base: 0xffffffffc0004000n, size: 0xc000n },
   /** Trampolines. */
-  trampolines: { base: 0xffffffffc0010000n, size: 0x3e000000n },
+  trampolines: { base: 0xffffffffc0010000n, size: 0x3d000000n },
+  /** Addresses of host functions that guest code calls. */
+  hostFunctions: { base: 0xfffffffffd010000n, size: 0x1000000n },
 } as const satisfies Record<string, Region>;
 
 /** Offset of the stack canary from gs (-mstack-protector-guard-reg=gs, the kernel's fixed_percpu_data). */

@@ -3,9 +3,9 @@
 import type { Core } from '../core/core.ts';
 import { type Engine, type Exit, GENERAL_REGISTERS, type RegisterName } from '../engine/engine.ts';
 import { EngineError } from '../errors.ts';
-import { ArrivalWatch } from '../ftrace/arrival.ts';
+import { type ArrivalParts, ArrivalWatch } from '../ftrace/arrival.ts';
 import type { Handlers } from '../ftrace/guest/handlers.ts';
-import type { Range, RangeSet } from '../ftrace/ranges.ts';
+import type { Range } from '../ftrace/ranges.ts';
 import type { Task, TaskList } from '../livepatch/tasks.ts';
 import { decode } from '../x86/decode.ts';
 import { ARRIVING_REGISTERS, type Argument, prepareCall } from './arguments.ts';
@@ -23,10 +23,10 @@ export interface RunnerParts {
   readonly core: Core;
   readonly tasks: TaskList;
   readonly images: Images;
-  /** Sites and trampolines: code that no call arrives at. */
-  readonly glue: RangeSet;
-  /** Where the trampolines are. */
-  readonly trampolines: Range;
+  /** How a call's arrival is told. */
+  readonly arrival: ArrivalParts;
+  /** Where ftrace's own code lies: callers, handlers, trampolines. */
+  readonly ftraceText: readonly Range[];
   /** What the guest's handlers know of the running task. */
   readonly handlers: Handlers;
   /** Where an outermost call returns to, and where one returns to that stands on a suspended one. */
@@ -52,7 +52,7 @@ export class Runner {
   readonly #parts: RunnerParts;
   readonly #areas: CallAreas;
   readonly #tasks = new Map<Task, TaskRuns>();
-  readonly #services = new Map<bigint, Service>();
+  readonly #services = new Map<bigint, { readonly service: Service; readonly inside: boolean }>();
   /** The run that has the CPU; its task is the current one. */
   #running: GuestRun | undefined;
 
@@ -71,9 +71,31 @@ export class Runner {
     return this.#running;
   }
 
-  /** Serves the calls of a routine: the guest never executes what stands at `address`. */
-  serve(address: bigint, service: Service): void {
-    this.#services.set(address, service);
+  /**
+   * Serves the calls of a routine: the guest never executes what stands at `address`.
+   * @param inside the run keeps the CPU meanwhile, as in a handler: no other call may be made
+   */
+  serve(address: bigint, service: Service, inside = false): void {
+    this.#services.set(address, { service, inside });
+  }
+
+  /** Serves a routine no more. */
+  unserve(address: bigint): void {
+    this.#services.delete(address);
+  }
+
+  /** Whether no waiting run stands in ftrace's code, or in what was called from there, by any word of its stack. */
+  get quiet(): boolean {
+    for (const { area, runs } of this.#tasks.values()) {
+      const cpu = runs.at(-1)?.cpu;
+      if (cpu === undefined) continue;
+      const rsp = saved(cpu, 'rsp');
+      const end = area.stack.base + area.stack.size;
+      const bytes = this.#parts.engine.read(rsp & ~7n, Number(end - (rsp & ~7n)));
+      const words = new BigUint64Array(bytes.buffer, bytes.byteOffset, bytes.length >> 3);
+      if (this.#inFtrace(saved(cpu, 'rip')) || words.some((word) => this.#inFtrace(word))) return false;
+    }
+    return true;
   }
 
   /**
@@ -154,7 +176,7 @@ export class Runner {
 
   /** Watches where the run arrives. @param stop whether it stops at an arrival */
   watch(run: GuestRun, onArrival: ((arrival: Location) => void) | undefined, stop = false): void {
-    run.watch = new ArrivalWatch(this.#parts.glue, this.#parts.trampolines, (at, dispatched) => {
+    run.watch = new ArrivalWatch(this.#parts.arrival, (at, dispatched) => {
       const arrival = this.#arrivalAt(run, at, dispatched);
       run.arrivals.push({ arrival, dispatched });
       onArrival?.(arrival);
@@ -229,28 +251,42 @@ export class Runner {
 
   /** Where `ip` is a routine that is served, serves it and returns true; the run then stands at its caller. */
   serveAt(run: GuestRun, ip: bigint): boolean {
-    const service = this.#services.get(ip);
-    if (service === undefined) return false;
-    const { engine, core } = this.#parts;
-    const { task, context } = run.parts;
-    run.cpu = saveCpu(engine);
-    run.preemptCount = this.#parts.handlers.suspend();
-    this.#running = undefined;
-    let result: bigint;
-    try {
-      result = service(new ServiceCall(engine, task, run.cpu));
-    } finally {
-      this.#running = run;
-    }
-    restoreCpu(engine, run.cpu);
-    run.cpu = undefined;
-    core.setContext(task.handle, context);
-    this.#parts.handlers.resume(task.handle, run.preemptCount);
+    const served = this.#services.get(ip);
+    if (served === undefined) return false;
+    const { engine } = this.#parts;
+    const result = served.inside
+      ? served.service(new ServiceCall(engine, run.parts.task, (name) => engine.readRegister(name)))
+      : this.#suspended(run, served.service);
     const rsp = engine.readRegister('rsp');
     engine.writeRegister('rax', BigInt.asUintN(64, result));
     engine.writeRegister('rsp', BigInt.asUintN(64, rsp + 8n));
     engine.writeRegister('rip', readQuad(engine, rsp));
     return true;
+  }
+
+  /** Runs a service while the run is off the CPU. */
+  #suspended(run: GuestRun, service: Service): bigint {
+    const { engine, core, handlers } = this.#parts;
+    const { task, context } = run.parts;
+    const cpu = saveCpu(engine);
+    run.cpu = cpu;
+    run.preemptCount = handlers.suspend();
+    this.#running = undefined;
+    let result: bigint;
+    try {
+      result = service(new ServiceCall(engine, task, (name) => saved(cpu, name)));
+    } finally {
+      this.#running = run;
+    }
+    restoreCpu(engine, cpu);
+    run.cpu = undefined;
+    core.setContext(task.handle, context);
+    handlers.resume(task.handle, run.preemptCount);
+    return result;
+  }
+
+  #inFtrace(address: bigint): boolean {
+    return this.#parts.ftraceText.some(({ start, end }) => address >= start && address < end);
   }
 
   /** Where the next call of a task may put its frame: below its last one, or in the whole of its area. */
@@ -316,7 +352,11 @@ export class Runner {
     const { entry, returnTo } = run.parts;
     const compared: readonly RegisterName[] = dispatched ? ARRIVING_REGISTERS : GENERAL_REGISTERS;
     const changed = compared.filter((name) => engine.readRegister(name) !== entry.get(name));
-    return { ...location, changed, returnsToCaller: readQuad(engine, entry.get('rsp') ?? 0n) === returnTo };
+    const slot = entry.get('rsp') ?? 0n;
+    // a return that function graph has hooked goes to the caller in the end (F47)
+    const { shadowStacks } = this.#parts.handlers;
+    const returnsTo = shadowStacks.realReturn(run.parts.task.handle, slot, readQuad(engine, slot));
+    return { ...location, changed, returnsToCaller: returnsTo === returnTo };
   }
 }
 

@@ -55,7 +55,7 @@ function siteOf({ info }: NamedFunction, at: JsonNode): bigint {
 }
 
 function trampolineOf(machine: Machine, name: string, at: JsonNode): bigint | undefined {
-  return machine.ftrace.userOf(siteOf(needFunction(machine, name, at), at))?.trampoline;
+  return machine.ftrace.usersOf(siteOf(needFunction(machine, name, at), at))[0]?.trampoline;
 }
 
 /** Where the `call rel32` at `address` goes, or undefined where none stands there. */
