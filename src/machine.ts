@@ -21,7 +21,7 @@ import { type Task, TaskList } from './livepatch/tasks.ts';
 import type { Argument } from './machine/arguments.ts';
 import { CALLEE_SAVED } from './machine/arguments.ts';
 import type { Arrival, CallOptions, CallResult, TraceStep } from './machine/call.ts';
-import { CANARY_OFFSET, GUEST_MAP } from './machine/guest-map.ts';
+import { CANARY_OFFSET, GUEST_MAP, type GuestMap } from './machine/guest-map.ts';
 import type { GuestRun } from './machine/guest-run.ts';
 import { Images, type LoadOptions, type Location, type ModuleRoutine } from './machine/images.ts';
 import { patchStruct } from './machine/patch-struct.ts';
@@ -50,6 +50,8 @@ export interface MachineOptions {
   transition?: TransitionMode;
   /** Told of each event of livepatch as it happens. */
   onEvent?: EventHook;
+  /** Where everything lies in the guest; as in a kernel by default. */
+  map?: GuestMap;
 }
 
 /**
@@ -67,6 +69,7 @@ export class Machine {
   readonly core: Core;
   readonly ftrace: Ftrace;
   readonly kernel: KernelVersion;
+  readonly #map: GuestMap;
   readonly #glue = new RangeSet();
   readonly #arena: CodeArena;
   readonly #handlers: Handlers;
@@ -81,7 +84,9 @@ export class Machine {
     this.kernel = options.kernel ?? '6.12';
     this.log = new Log(options.onEvent);
     this.tasks = new TaskList(core, options.tasks);
-    const { stack, data, perCpu, routines, handlers, kernelHeap, trampolines } = GUEST_MAP;
+    const map = options.map ?? GUEST_MAP;
+    this.#map = map;
+    const { stack, data, perCpu, routines, handlers, kernelHeap, trampolines } = map;
     for (const region of [stack, data, perCpu]) engine.map(region.base, region.size, 'rw');
     engine.map(routines.base, routines.size, 'rx');
     const kernelText = writeKernelText(engine, routines.base);
@@ -104,7 +109,7 @@ export class Machine {
       routines: this.#routines,
     });
     if (options.handler === 'guest') this.#handlers.keepFuncStacks();
-    this.images = new Images(engine, this.#routines);
+    this.images = new Images(engine, this.#routines, map);
     this.ftrace = new Ftrace({
       engine,
       arena: this.#arena,
@@ -122,6 +127,7 @@ export class Machine {
       handlers: this.#handlers,
       returnTo: this.#routine(RETURN_HERE),
       returnToInterrupted: this.#routine(RETURN_TO_INTERRUPTED),
+      map,
       budget: options.budget ?? 1_000_000,
     });
     this.livepatch = new Livepatch({
@@ -319,7 +325,7 @@ export class Machine {
   serve(name: string, service: Service): bigint {
     const operation = 'serve';
     if (this.#routines.has(name)) throw new TrampolineError('EEXIST', `there is a routine '${name}'`, { operation });
-    const { base, size } = GUEST_MAP.routines;
+    const { base, size } = this.#map.routines;
     const address = this.#nextRoutine;
     if (address + BigInt(SERVICE_STUB.length) > base + size) {
       throw new TrampolineError('ENOMEM', `no room for the routine '${name}'`, { operation });
@@ -488,7 +494,7 @@ export class Machine {
   }
 
   #partAt(ip: bigint): TraceStep['part'] {
-    const { routines, trampolines } = GUEST_MAP;
+    const { routines, trampolines } = this.#map;
     if (ip === this.#routine(GATE)) return 'gate';
     if (ip >= routines.base && ip < trampolines.base) return 'routine';
     if (ip >= trampolines.base && ip < trampolines.base + trampolines.size) return 'trampoline';
