@@ -78,6 +78,7 @@ export type { SysfsNode } from './livepatch/sysfs.ts';
 export { type Task, TaskList } from './livepatch/tasks.ts';
 export type { SwitchAnswer, SwitchAttempt, Target } from './livepatch/transition.ts';
 export type { Argument } from './machine/arguments.ts';
+export { GUEST_MAP, type GuestMap, type Region, USER_MAP } from './machine/guest-map.ts';
 export type { ImageKind, LoadOptions, Location, ModuleRoutine } from './machine/images.ts';
 export { type Service, ServiceCall } from './machine/services.ts';
 export {
