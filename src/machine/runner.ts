@@ -12,6 +12,7 @@ import { ARRIVING_REGISTERS, type Argument, prepareCall } from './arguments.ts';
 import type { Arrival, CallOptions } from './call.ts';
 import { type CallArea, CallAreas, type CallRoom, roomBelow, wholeArea } from './call-areas.ts';
 import { type CpuState, restoreCpu, saveCpu, saved } from './cpu-state.ts';
+import type { GuestMap } from './guest-map.ts';
 import { GuestRun } from './guest-run.ts';
 import type { Images, Location } from './images.ts';
 import { pushInterrupted } from './interrupt-frame.ts';
@@ -33,6 +34,8 @@ export interface RunnerParts {
   readonly returnTo: bigint;
   readonly returnToInterrupted: bigint;
   readonly budget: number;
+  /** Where stacks and buffers lie. */
+  readonly map: GuestMap;
 }
 
 /** A task's calls, the outermost first; the last one is where the task is. */
@@ -58,7 +61,7 @@ export class Runner {
 
   constructor(parts: RunnerParts) {
     this.#parts = parts;
-    this.#areas = new CallAreas(parts.engine);
+    this.#areas = new CallAreas(parts.engine, parts.map);
   }
 
   /** True while the engine runs: nothing else can be begun then. Not true in a service, where a run only waits. */

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { EngineError, ImageError, TrampolineError } from '../../src/errors.ts';
+import { USER_MAP } from '../../src/machine/guest-map.ts';
 import { Machine, type MachineOptions } from '../../src/machine.ts';
 import { catchError } from '../support/catch-error.ts';
 
@@ -165,4 +166,29 @@ test('two machines in one process know nothing of each other', async () => {
   one.dispose();
   expect(two.call('checksum', ['hello', 5n]).runs.name).toBe('vmlinux:checksum');
   two.dispose();
+});
+
+describe('a machine in the lower half, as a process would hold it', () => {
+  test.each(['core', 'guest'] as const)(
+    'redirects and gives back as one in the upper half (handler: %s)',
+    async (handler) => {
+      for (const engine of ['unicorn', 'wasm'] as const) {
+        const high = await loaded({ engine, handler });
+        const low = await loaded({ engine, handler, map: USER_MAP });
+        const results = [high, low].map((machine) => {
+          const plain = machine.call('checksum', ['hello', 5n]);
+          patchAll(machine);
+          const { returns, runs, instructions } = machine.call('checksum', ['hello', 5n]);
+          return { plain: plain.returns, returns, instructions, name: runs.name, changed: runs.changed };
+        });
+        expect(results[1], engine).toEqual(results[0]);
+        expect(low.address('vmlinux:checksum')).toBeLessThan(1n << 31n);
+        expect(low.ftrace.userOf(low.images.site(low.address('vmlinux:checksum')) ?? 0n)?.trampoline).toBeLessThan(
+          1n << 31n,
+        );
+        high.dispose();
+        low.dispose();
+      }
+    },
+  );
 });
