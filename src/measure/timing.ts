@@ -40,7 +40,9 @@ export interface TimingOptions {
 /** The row that all ratios are to. */
 export const BASELINE = 'nop5';
 const LEAST_CALLS = 64;
-const WARM_UP = 3;
+const MOST_CALLS = 1 << 22;
+/** Samples' worth of calls before the first one counts. */
+const WARM_UP = 20;
 
 interface Lane {
   readonly id: string;
@@ -102,10 +104,11 @@ async function laneOf(mechanism: Mechanism, engine: EngineName, sample: number):
   try {
     installDriver(subject);
     let calls = LEAST_CALLS;
-    // code is translated and compiled while it warms up; what a sample takes is told by the last of it
-    for (let i = 0; i < WARM_UP; i++) {
+    // guest code is translated and the engine compiled while it warms up; its last run tells how many calls fill a sample
+    for (let spent = 0; spent < WARM_UP * sample * 1e6; ) {
       const ns = timeCalls(subject, calls);
-      calls = Math.max(LEAST_CALLS, Math.min(1 << 22, Math.round((calls * sample * 1e6) / Math.max(ns, 1))));
+      spent += ns;
+      calls = Math.max(LEAST_CALLS, Math.min(MOST_CALLS, Math.round((calls * sample * 1e6) / Math.max(ns, 1))));
     }
     return { id: mechanism.id, subject, calls, ns: [] };
   } catch (error) {
