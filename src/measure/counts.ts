@@ -1,4 +1,5 @@
 // Exact counts of one call, the same on every machine and in every run: read off a run on an engine, not estimated.
+import { EngineError } from '../errors.ts';
 import { decode, decodeOne, type Instruction } from '../x86/decode.ts';
 import { ReturnModels } from './return-models.ts';
 import { BENCH_STACK, callOnce, RETURN, STACK_TOP, type Subject } from './subject.ts';
@@ -91,29 +92,70 @@ export class Counter {
 
 /**
  * Counts one call by the blocks and accesses that the engine reports.
- * @throws {EngineError} as `callOnce`
+ * @throws {EngineError} EIO the blocks do not add up to the instructions that the engine retired · and as `callOnce`
  */
 export function countCall(subject: Subject): Counts {
   const { engine, traps } = subject;
   const counter = new Counter();
-  let repeating: bigint | undefined;
-  callOnce(subject, {
+  const path = new Path(counter);
+  const retired = callOnce(subject, {
     onBlock(address, size) {
-      for (const instruction of decode(engine.read(address, size), address)) {
-        // told of when it has trapped; what follows it does not run
-        if (traps?.has(instruction.ip) === true) break;
-        // a further iteration is no further instruction
-        if (instruction.isRep && instruction.ip === repeating) continue;
-        repeating = instruction.isRep ? instruction.ip : undefined;
-        counter.execute(instruction);
-      }
+      const block = decode(engine.read(address, size), address);
+      // told of when it has trapped; what follows it does not run
+      const trap = block.findIndex(({ ip }) => traps?.has(ip) === true);
+      path.enter(address, trap < 0 ? block : block.slice(0, trap));
       return undefined;
     },
     onMemory(kind, at) {
       if (kind === 'read') counter.loads++;
       else counter.store(at);
     },
-    onTrap: (ip) => counter.execute(decodeOne(engine.read(ip, 1), ip)),
+    onTrap(ip) {
+      path.leave();
+      counter.execute(decodeOne(engine.read(ip, 1), ip));
+    },
   });
-  return counter.finish();
+  path.leave();
+  const counts = counter.finish();
+  // a trap is the host's: engines differ in whether it retires
+  if (traps === undefined && counts.instructions !== retired) {
+    throw new EngineError('EIO', `blocks of ${counts.instructions} instructions where ${retired} retired`, {
+      operation: 'measure',
+    });
+  }
+  return counts;
+}
+
+/** Instructions in the order in which they ran, from blocks: a REP instruction is entered anew for each iteration. */
+class Path {
+  readonly #counter: Counter;
+  /** Of the last block, what has not been counted: from its first REP instruction on. */
+  #held: readonly Instruction[] = [];
+
+  constructor(counter: Counter) {
+    this.#counter = counter;
+  }
+
+  enter(address: bigint, block: readonly Instruction[]): void {
+    const iteration = this.#held.findIndex(({ ip, isRep }) => isRep && ip === address);
+    if (iteration >= 0) {
+      // it goes on where it was: what stands before it has run, what follows it has not
+      this.#execute(this.#held.slice(0, iteration));
+      this.#held = block;
+      return;
+    }
+    this.leave();
+    const rep = block.findIndex(({ isRep }) => isRep);
+    this.#execute(rep < 0 ? block : block.slice(0, rep));
+    this.#held = rep < 0 ? [] : block.slice(rep);
+  }
+
+  leave(): void {
+    this.#execute(this.#held);
+    this.#held = [];
+  }
+
+  #execute(instructions: readonly Instruction[]): void {
+    for (const instruction of instructions) this.#counter.execute(instruction);
+  }
 }

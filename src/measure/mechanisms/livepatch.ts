@@ -1,5 +1,6 @@
 // The rows of livepatch: with the handler as guest code, which is its true cost, and with the core behind the gate.
 import type { KernelVersion } from '../../ftrace/trampoline.ts';
+import type { Machine } from '../../machine.ts';
 import type { Mechanism } from '../mechanism.ts';
 import { livepatch, makeMachine, REPLACEMENT } from './machine.ts';
 
@@ -7,7 +8,7 @@ const KINDS = ['args', 'regs'] as const;
 
 /** Livepatch as one kernel does it. */
 export function livepatchRows(kernel: KernelVersion): Mechanism[] {
-  const setup = { kernel, reaches: REPLACEMENT, patch: livepatch };
+  const setup = { kernel, reaches: REPLACEMENT, patch: (machine: Machine) => livepatch(machine) };
   return [
     ...KINDS.map(
       (trampoline): Mechanism => ({
