@@ -44,6 +44,7 @@ export * from './core/core.ts';
 export { createEngine } from './engine/create.ts';
 export * from './engine/engine.ts';
 export * from './errors.ts';
+export { FAULT_POINTS, type FaultOptions, type FaultPoint, type FaultPointInfo, Faults } from './faults.ts';
 export type { HandlerKind, HandlerWarnings } from './ftrace/guest/handlers.ts';
 export { callBytes, NOP5, SITE_SIZE } from './ftrace/site.ts';
 export { type KernelVersion, opsTrampoline, type TrampolineKind, type TrampolineSpec } from './ftrace/trampoline.ts';

@@ -3,6 +3,7 @@ import { Core } from './core/core.ts';
 import { createEngine } from './engine/create.ts';
 import type { Engine, Exit } from './engine/engine.ts';
 import { EngineError, TrampolineError } from './errors.ts';
+import { Faults } from './faults.ts';
 import { CodeArena } from './ftrace/code-arena.ts';
 import { Ftrace } from './ftrace/ftrace.ts';
 import { installGate } from './ftrace/gate.ts';
@@ -42,6 +43,8 @@ export class Machine {
   /** The kernel log. */
   readonly log: Log;
   readonly tasks: TaskList;
+  /** Makes calls of livepatch and ftrace fail on purpose. */
+  readonly faults = new Faults();
   readonly images: Images;
   readonly engine: Engine;
   readonly core: Core;
@@ -92,6 +95,7 @@ export class Machine {
     this.ftrace = new Ftrace({
       engine,
       arena: this.#arena,
+      faults: this.faults,
       kernel: this.kernel,
       gate: this.#routine(GATE),
       returnThunk: this.#routine(RETURN_THUNK),
@@ -113,6 +117,7 @@ export class Machine {
       core,
       ftrace: this.ftrace,
       log: this.log,
+      faults: this.faults,
       tasks: this.tasks,
       kernel: this.kernel,
       transition: options.transition ?? 'auto',
