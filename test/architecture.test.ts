@@ -9,7 +9,7 @@ const SRC = join(ROOT, 'src');
 
 /** Layers from the bottom up; what stands in one row never imports each other. */
 const LAYERS: readonly (readonly string[])[] = [
-  ['address', 'errors', 'faults'],
+  ['address', 'errors', 'faults', 'json'],
   ['x86', 'wasm'],
   ['engine', 'core', 'image'],
   ['ftrace'],
@@ -20,7 +20,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['cli', 'examples', 'index', 'vitest'],
 ];
 
-/** errors.ts may not know addresses, but every module may know both. */
+/** What every module may know. */
 const BOTTOM = LAYERS[0] ?? [];
 
 function files(folder: string, ending = '.ts'): string[] {

@@ -6,7 +6,8 @@ import type { Faults } from '../faults.ts';
 import type { CodeArena } from './code-arena.ts';
 import { writeU64 } from './guest/memory.ts';
 import { callBytes, NOP5, verifySite } from './site.ts';
-import { type KernelVersion, opsTrampoline, type TrampolineKind } from './trampoline.ts';
+import type { KernelVersion, TrampolineKind } from './trampoline.ts';
+import { TrampolineCopies } from './trampoline-copies.ts';
 
 /** One user of one site. Its address in guest memory is what the trampoline loads into rdx (F21, F29). */
 export interface Ops {
@@ -46,11 +47,13 @@ const OPS_SIZE = 16;
 export class Ftrace {
   readonly #parts: FtraceParts;
   readonly #sites = new Map<bigint, Registration | undefined>();
+  readonly #copies: TrampolineCopies;
   #dead = false;
   #enabled = true;
 
   constructor(parts: FtraceParts) {
     this.#parts = parts;
+    this.#copies = new TrampolineCopies(parts.kernel, parts.returnThunk);
   }
 
   /** Takes note of an image's sites; the loader has made each one a NOP5 (F2, F7). */
@@ -184,17 +187,15 @@ export class Ftrace {
   }
 
   #build(ops: Ops): Registration {
-    const { engine, arena, faults, kernel, gate, returnThunk } = this.#parts;
-    const handler = ops.handler ?? gate;
-    const spec = { kind: ops.kind, kernel, handler, returnThunk } as const;
-    const length = opsTrampoline({ ...spec, address: arena.base, ops: 0n }).bytes.length;
+    const { engine, arena, faults, gate } = this.#parts;
+    const { kind, handler = gate } = ops;
+    const length = this.#copies.length(kind, handler, arena.base);
     const place = faults.call('trampoline-allocation', () => arena.allocate(length + OPS_SIZE));
     const registration = { ops, trampoline: place, length: length + OPS_SIZE };
     try {
       const record = ops.place ?? place + BigInt(length);
-      const { bytes } = opsTrampoline({ ...spec, address: place, ops: record });
       const block = new Uint8Array(registration.length);
-      block.set(bytes);
+      block.set(this.#copies.copy({ kind, handler, address: place, ops: record }));
       engine.write(place, block);
       writeU64(engine, record, handler);
       callBytes(ops.site, place);
