@@ -1,11 +1,12 @@
 // Where a call arrived, read off the blocks that the CPU enters: the first instruction outside all redirection code.
+import type { ArrivalState, ArrivalWatcher } from '../engine/engine.ts';
 import type { RangeSet } from './ranges.ts';
 
-/** Told of each arrival; returning true stops the run there. */
-export type ArrivalHook = (address: bigint, dispatched: boolean) => boolean;
+/** Told of each arrival, see ArrivalWatcher; returning true stops the run there. */
+export type ArrivalHook = ArrivalWatcher['arrived'];
 
 /** What a watch is told of the guest. */
-export interface ArrivalParts {
+export interface ArrivalGuest {
   /** Code that no call arrives at: sites, trampolines, handlers and gate. */
   readonly glue: RangeSet;
   /** Whether a trampoline begins there, whose caller arrives somewhere after it: ftrace's own, or a direct one. */
@@ -14,6 +15,16 @@ export interface ArrivalParts {
   calledBySite(stackPointer: bigint): boolean;
   /** rsp, as it stands when a block is entered. */
   stackPointer(): bigint;
+}
+
+/** How a run is watched. */
+export interface ArrivalWatchParts {
+  readonly guest: ArrivalGuest;
+  /** rsp at the call's entry. */
+  readonly entrySp: bigint;
+  /** Arrivals are told while the guest runs. */
+  readonly atOnce: boolean;
+  readonly onArrival: ArrivalHook;
 }
 
 /** An arrival that is awaited. */
@@ -26,40 +37,79 @@ interface Awaited {
  * Follows one run. An arrival is awaited from the call's first instruction and again each time the guest has entered a
  * trampoline; it is the first instruction executed outside sites, trampolines, handlers and gate (I2), and above the
  * trampoline's frame: what runs below it was called by the trampoline, and is a handler wherever its code lies. Knows
- * nothing of func stacks, so that it cannot agree with them by construction.
+ * nothing of func stacks, so that it cannot agree with them by construction. An engine with `redirection` finds them
+ * itself while all handlers are redirection code, in assembly/cpu/arrival.ts; otherwise engines tell of their blocks.
  */
-export class ArrivalWatch {
-  readonly #parts: ArrivalParts;
-  readonly #onArrival: ArrivalHook;
+export class ArrivalWatch implements ArrivalWatcher {
+  readonly #parts: ArrivalWatchParts;
   /** Innermost last. */
   readonly #awaited: Awaited[] = [{ slot: undefined }];
+  #first = true;
 
-  constructor(parts: ArrivalParts, onArrival: ArrivalHook) {
+  constructor(parts: ArrivalWatchParts) {
     this.#parts = parts;
-    this.#onArrival = onArrival;
+  }
+
+  get awaited(): boolean {
+    return this.#awaited.length > 0;
+  }
+
+  set awaited(on: boolean) {
+    if (!on) this.#awaited.length = 0;
+    else if (this.#awaited.length === 0) this.#awaited.push({ slot: undefined });
+  }
+
+  get dispatched(): boolean {
+    return this.#awaited.at(-1)?.slot !== undefined;
+  }
+
+  set dispatched(on: boolean) {
+    const last = this.#awaited.at(-1);
+    // the engine knows of no frames: any stack pointer is above this one
+    if (on && last !== undefined) last.slot ??= 0n;
+  }
+
+  get first(): boolean {
+    return this.#first;
+  }
+
+  get entrySp(): bigint {
+    return this.#parts.entrySp;
+  }
+
+  get atOnce(): boolean {
+    return this.#parts.atOnce;
+  }
+
+  arrived(address: bigint, dispatched: boolean, state: ArrivalState | undefined): boolean {
+    const stop = this.#parts.onArrival(address, dispatched, state);
+    this.#first = false;
+    return stop;
   }
 
   /** The engine's block hook: an address to stop at, or undefined to go on. */
   enterBlock(address: bigint, size: number): bigint | undefined {
-    const trampoline = this.#parts.trampolineAt(address);
+    const { guest } = this.#parts;
+    const trampoline = guest.trampolineAt(address);
     if (trampoline !== undefined && this.#enterTrampoline(trampoline)) return undefined;
     const awaited = this.#awaited.at(-1);
     if (awaited === undefined) return undefined;
-    const first = this.#parts.glue.skip(address);
+    const first = guest.glue.skip(address);
     if (first >= address + BigInt(size)) return undefined;
     const dispatched = awaited.slot !== undefined;
-    if (dispatched && !this.#returned(this.#parts.stackPointer())) return undefined;
+    if (dispatched && !this.#returned(guest.stackPointer())) return undefined;
     if (!dispatched) this.#awaited.pop();
-    return this.#onArrival(first, dispatched) ? first : undefined;
+    return this.arrived(first, dispatched, undefined) ? first : undefined;
   }
 
   /** Returns false where a direct trampoline was called as any function is. */
   #enterTrampoline(trampoline: 'ftrace' | 'direct'): boolean {
-    const slot = this.#parts.stackPointer();
+    const { guest } = this.#parts;
+    const slot = guest.stackPointer();
     const awaited = this.#awaited.at(-1);
     // a common caller enters a direct trampoline with the site's own slot (F26)
     if (awaited?.slot === slot) return true;
-    if (trampoline === 'direct' && !this.#parts.calledBySite(slot)) return false;
+    if (trampoline === 'direct' && !guest.calledBySite(slot)) return false;
     if (awaited !== undefined && awaited.slot === undefined) awaited.slot = slot;
     else this.#awaited.push({ slot });
     return true;
@@ -67,15 +117,9 @@ export class ArrivalWatch {
 
   /** Whether the innermost trampoline has returned; those that were left without are forgotten. */
   #returned(stackPointer: bigint): boolean {
-    let returned = false;
-    for (
-      let last = this.#awaited.at(-1);
-      last?.slot !== undefined && stackPointer > last.slot;
-      last = this.#awaited.at(-1)
-    ) {
-      this.#awaited.pop();
-      returned = true;
-    }
-    return returned;
+    const left = this.#awaited.findIndex(({ slot }) => slot !== undefined && slot < stackPointer);
+    if (left < 0) return false;
+    this.#awaited.length = left;
+    return true;
   }
 }

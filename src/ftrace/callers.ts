@@ -43,6 +43,7 @@ export class FtraceCallers {
   readonly #engine: Engine;
   /** Addresses of the two instructions that call the handler. */
   readonly #calls: readonly bigint[];
+  readonly #helpers: Range;
   #func: bigint;
   /** The callers by the registers they save. */
   readonly caller: Readonly<Record<TrampolineKind, bigint>>;
@@ -83,11 +84,17 @@ export class FtraceCallers {
     this.range = { start: args, end: place('regs', regs) };
     this.#engine = engine;
     this.#calls = calls;
+    this.#helpers = { start: address, end: args };
     this.#func = at('ftrace_stub');
     this.caller = { args, regs };
     this.stub = at('ftrace_stub');
     this.hostListFunc = at('list');
     this.listNext = at('list_next');
+  }
+
+  /** True in the stub and in the list func, which callers call as the kernel's call C code. */
+  isHelper(address: bigint): boolean {
+    return address >= this.#helpers.start && address < this.#helpers.end;
   }
 
   /** Has both callers call `func` from now on (update_ftrace_func). */

@@ -1,17 +1,20 @@
 // The trampolines of ops: each one's own copy of a caller (F28), and which addresses a trampoline begins at.
 import type { Engine } from '../engine/engine.ts';
-import { SiteError } from '../errors.ts';
+import { TrampolineError } from '../errors.ts';
+import type { Faults } from '../faults.ts';
 import type { FtraceCallers } from './callers.ts';
 import type { CodeArena } from './code-arena.ts';
 import { writeU64 } from './guest/memory.ts';
 import type { Ops } from './ops.ts';
 import type { Registration } from './record.ts';
-import { type KernelVersion, opsTrampoline } from './trampoline.ts';
+import type { KernelVersion } from './trampoline.ts';
+import { TrampolineCopies } from './trampoline-copies.ts';
 
 /** What copies are made with. */
 export interface CopiesParts {
   readonly engine: Engine;
   readonly arena: CodeArena;
+  readonly faults: Faults;
   readonly kernel: KernelVersion;
   readonly returnThunk: bigint;
   readonly callers: FtraceCallers;
@@ -27,6 +30,7 @@ const BARE_OPS_SIZE = 16;
 /** All trampolines of one guest. */
 export class Copies {
   readonly #parts: CopiesParts;
+  readonly #templates: TrampolineCopies;
   readonly #entries = new Set<bigint>();
   /** What sites are sent to, and by how many ops each. */
   readonly #direct = new Map<bigint, number>();
@@ -34,6 +38,7 @@ export class Copies {
 
   constructor(parts: CopiesParts) {
     this.#parts = parts;
+    this.#templates = new TrampolineCopies(parts.kernel, parts.returnThunk);
     for (const entry of Object.values(parts.callers.caller)) this.#entries.add(entry);
   }
 
@@ -52,23 +57,22 @@ export class Copies {
    * @throws {TrampolineBytesError} ERANGE its function is out of reach (F10)
    */
   make(ops: Ops, order: number, place: bigint | undefined): Registration {
-    const { engine, arena, kernel, callers, gate, returnThunk, assistFunc } = this.#parts;
+    const { engine, arena, callers, gate, assistFunc } = this.#parts;
     if (ops.directCall !== undefined) {
       this.#direct.set(ops.directCall, (this.#direct.get(ops.directCall) ?? 0) + 1);
       return { ops, order, place: place ?? 0n, trampoline: callers.caller.regs };
     }
     const func = ops.func ?? gate;
-    const assisted = ops.has('RECURSION') ? assistFunc?.() : undefined;
+    const handler = (ops.has('RECURSION') ? assistFunc?.() : undefined) ?? func;
     const kind = ops.has('SAVE_REGS') ? 'regs' : 'args';
-    const spec = { kind, kernel, handler: assisted ?? func, returnThunk } as const;
-    const length = opsTrampoline({ ...spec, address: arena.base, ops: 0n }).bytes.length;
+    const length = this.#templates.length(kind, handler, arena.base);
     const size = length + (place === undefined ? BARE_OPS_SIZE : 0);
     const address = this.#allocate(size);
     if (address === undefined) return { ops, order, place: place ?? 0n, trampoline: undefined };
     const struct = place ?? address + BigInt(length);
     try {
       const block = new Uint8Array(size);
-      block.set(opsTrampoline({ ...spec, address, ops: struct }).bytes);
+      block.set(this.#templates.copy({ kind, handler, address, ops: struct }));
       engine.write(address, block);
       writeU64(engine, struct, func);
     } catch (error) {
@@ -98,10 +102,11 @@ export class Copies {
   }
 
   #allocate(size: number): bigint | undefined {
+    const { faults, arena } = this.#parts;
     try {
-      return this.#parts.arena.allocate(size);
+      return faults.call('trampoline-allocation', () => arena.allocate(size));
     } catch (error) {
-      if (error instanceof SiteError && error.code === 'ENOMEM') return undefined;
+      if (error instanceof TrampolineError) return undefined;
       throw error;
     }
   }

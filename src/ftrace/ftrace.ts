@@ -2,6 +2,7 @@
 import { hex } from '../address.ts';
 import type { Engine } from '../engine/engine.ts';
 import { type ErrnoName, SiteError } from '../errors.ts';
+import type { Faults } from '../faults.ts';
 import { FtraceCallers } from './callers.ts';
 import type { Arena, CodeArena } from './code-arena.ts';
 import { Copies } from './copies.ts';
@@ -25,6 +26,7 @@ export interface GuestListParts {
 export interface FtraceParts {
   engine: Engine;
   arena: CodeArena;
+  faults: Faults;
   kernel: KernelVersion;
   gate: bigint;
   returnThunk: bigint;
@@ -39,6 +41,9 @@ export interface FtraceParts {
   /** Told before the first site calls a common caller. */
   onShared?: () => void;
 }
+
+/** How a site is compared, which can be made to fail. */
+type Comparing = (compare: () => void) => void;
 
 /** What is to be written to a site. */
 interface Poke {
@@ -59,6 +64,8 @@ export class Ftrace {
   readonly #copies: Copies;
   readonly #list: GuestOpsList | undefined;
   #next = 1;
+  /** Registered ops with handlers of their own, or without a trampoline. */
+  #others = 0;
   #dead = false;
   #enabled = true;
 
@@ -158,6 +165,11 @@ export class Ftrace {
     return (this.#sites.get(address) ?? new SiteRecord()).state(address, this.#parts.kernel);
   }
 
+  /** Whether no site calls a common caller and no ops has handlers of its own: calls are redirected, and no more. */
+  get redirectsOnly(): boolean {
+    return this.#others === 0;
+  }
+
   /** The ops that trace the site at `address`, newest first. */
   usersOf(address: bigint): readonly Registration[] {
     return this.#sites.get(address)?.users ?? [];
@@ -231,7 +243,12 @@ export class Ftrace {
     const sites = this.#matching(ops);
     this.#part(registration, sites);
     try {
-      this.#update(sites, () => this.#list?.remove(ops));
+      // not by way of faults: whoever takes off several ops has compared all of them before the first
+      this.#update(
+        sites,
+        () => this.#list?.remove(ops),
+        (compare) => compare(),
+      );
     } catch (error) {
       this.#join(registration, sites);
       throw error;
@@ -339,6 +356,7 @@ export class Ftrace {
 
   /** The sites get a further user, at its place by age. */
   #join(registration: Registration, sites: readonly bigint[]): void {
+    if (!this.#registered.has(registration.ops)) this.#others += isOther(registration);
     this.#registered.set(registration.ops, registration);
     for (const site of sites) {
       const record = this.#record(site);
@@ -350,7 +368,7 @@ export class Ftrace {
   }
 
   #part(registration: Registration, sites: readonly bigint[]): void {
-    this.#registered.delete(registration.ops);
+    if (this.#registered.delete(registration.ops)) this.#others -= isOther(registration);
     for (const site of sites) {
       const record = this.#record(site);
       record.users = record.users.filter((one) => one !== registration);
@@ -396,8 +414,8 @@ export class Ftrace {
    *
    * @param unlink takes an ops off the list: where all sites may be changed, and before the first one is
    */
-  #update(sites: readonly bigint[], unlink?: () => void): void {
-    const pokes = this.#enabled ? this.#prepare(sites) : [];
+  #update(sites: readonly bigint[], unlink?: () => void, by?: Comparing): void {
+    const pokes = this.#enabled ? this.#prepare(sites, by) : [];
     unlink?.();
     this.callers.setFunc(this.#parts.guestList?.listFunc() ?? this.callers.hostListFunc);
     this.#write(pokes);
@@ -405,12 +423,12 @@ export class Ftrace {
   }
 
   /** Pass 1 of ftrace_replace_code: every site that is to change is compared, before one is written (F13). */
-  #prepare(sites: readonly bigint[]): Poke[] {
+  #prepare(sites: readonly bigint[], by?: Comparing): Poke[] {
     const { args, regs } = this.callers.caller;
     const pokes = sites.map((site) => {
       const record = this.#sites.get(site);
       const target = this.#enabled ? record?.wanted(this.callers) : undefined;
-      if (target !== record?.calls) this.#verify(site);
+      if (target !== record?.calls) this.#verify(site, by);
       return { site, target, bytes: target === undefined ? NOP5 : callBytes(site, target) };
     });
     if (pokes.some(({ target }) => target === args || target === regs)) this.#parts.onShared?.();
@@ -427,11 +445,14 @@ export class Ftrace {
     }
   }
 
-  /** ftrace_get_addr_curr says what must stand there; a mismatch is ftrace_bug and ends ftrace for good (F14). */
-  #verify(site: bigint): void {
+  /**
+   * ftrace_verify_code of one site: ftrace_get_addr_curr says what must stand there; a mismatch is ftrace_bug and ends
+   * ftrace for good (F14).
+   */
+  #verify(site: bigint, by: Comparing = (compare) => this.#parts.faults.call('site-verify', compare)): void {
     const calls = this.#sites.get(site)?.calls;
     try {
-      verifySite(this.#parts.engine, site, calls === undefined ? NOP5 : callBytes(site, calls));
+      by(() => verifySite(this.#parts.engine, site, calls === undefined ? NOP5 : callBytes(site, calls)));
     } catch (error) {
       this.#dead = true;
       throw error;
@@ -443,6 +464,10 @@ export class Ftrace {
 function withoutGone(hash: FtraceHash, gone: ReadonlySet<bigint>): FtraceHash {
   if (![...hash].some((site) => gone.has(site))) return hash;
   return new Set([...hash].map((site) => (gone.has(site) ? 0n : site)));
+}
+
+function isOther({ ops, trampoline }: Registration): 0 | 1 {
+  return ops.inText && trampoline !== undefined ? 0 : 1;
 }
 
 /** For messages. */

@@ -17,9 +17,37 @@ export interface GateParts {
 
 /**
  * Installs the gate: each pass is one dispatch in the core. Where the core says "run the original", the call goes on
- * after the site (L42).
+ * after the site (L42). Where engine and core share an instance, no pass leaves WASM; the machine then says whose call
+ * it is by `setTask`.
+ *
+ * @returns has the core answer inside the engine, or on the host, which knows of the guard that guest code holds;
+ * nothing where the engine has no choice
  */
-export function installGate({ engine, core, address, currentTask, guestRefuses }: GateParts): void {
+export function installGate({
+  engine,
+  core,
+  address,
+  currentTask,
+  guestRefuses,
+}: GateParts): (inside: boolean) => void {
+  const { redirection } = engine;
+  const onHost = (): void => answerOnHost({ engine, core, address, currentTask, guestRefuses });
+  if (redirection === undefined) {
+    onHost();
+    return () => undefined;
+  }
+  redirection.useCore(address);
+  redirection.setTask(currentTask());
+  let isInside = true;
+  return (inside) => {
+    if (inside === isInside) return;
+    isInside = inside;
+    if (inside) redirection.useCore(address);
+    else onHost();
+  };
+}
+
+function answerOnHost({ engine, core, address, currentTask, guestRefuses }: GateParts): void {
   engine.setGate(address, (ipLow, ipHigh, answer) => {
     const task = currentTask();
     const func = guestRefuses() ? refused(core, task) : core.dispatchPair(ipLow, ipHigh, task);

@@ -29,6 +29,8 @@ export interface OpsParts {
   readonly notrace?: Iterable<bigint>;
   /** Where its struct lies in guest memory, `LAYOUT.ops` bytes; made while it is registered by default. */
   readonly place?: bigint;
+  /** Its function, and whatever that calls, is code of ftrace and livepatch, where no call arrives. */
+  readonly inText?: boolean;
   /** Of a DIRECT ops: where a site goes that it has alone. */
   readonly directCall?: bigint;
   /** Of a DIRECT ops: answers 0 or -errno; without it no site is shared with one that changes ip (F41). */
@@ -44,6 +46,7 @@ export class Ops {
   readonly flags: ReadonlySet<OpsFlag>;
   readonly func: bigint | undefined;
   readonly place: bigint | undefined;
+  readonly inText: boolean;
   readonly directCall: bigint | undefined;
   readonly opsFunc: ((command: ShareCommand) => number) | undefined;
   /** Ftrace alone writes these. */
@@ -57,6 +60,7 @@ export class Ops {
     this.flags = new Set(parts.flags);
     this.func = parts.func;
     this.place = parts.place;
+    this.inText = parts.inText ?? false;
     this.directCall = parts.directCall;
     this.opsFunc = parts.opsFunc;
     this.filter = new Set(parts.filter);

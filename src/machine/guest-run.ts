@@ -47,6 +47,8 @@ export class GuestRun {
   stopAt: bigint | undefined;
   readonly arrivals: { arrival: Arrival; dispatched: boolean }[] = [];
   watch: ArrivalWatch | undefined;
+  /** Arrivals are found block by block, though the engine could find them itself: its handlers may lie anywhere. */
+  followed = false;
 
   constructor(parts: GuestRunParts) {
     this.parts = parts;

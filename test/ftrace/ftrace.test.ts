@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { createEngine } from '../../src/engine/create.ts';
 import type { Engine } from '../../src/engine/engine.ts';
 import { SiteError } from '../../src/errors.ts';
+import { Faults } from '../../src/faults.ts';
 import { CodeArena } from '../../src/ftrace/code-arena.ts';
 import { Ftrace } from '../../src/ftrace/ftrace.ts';
 import type { Ops } from '../../src/ftrace/ops.ts';
@@ -26,11 +27,13 @@ beforeEach(async () => {
   for (const site of SITES) engine.write(site, NOP5);
   arena = new CodeArena(engine, ARENA, 0x20000n);
   engine.map(CALLERS, 0x1000n, 'rx');
-  ftrace = new Ftrace({ engine, arena, kernel: '6.12', gate: GATE, returnThunk: GATE + 0x20n, callers: CALLERS });
+  ftrace = new Ftrace({ ...parts(), engine, arena });
   ftrace.addSites(SITES);
   return () => engine.dispose();
 });
 
+const parts = () =>
+  ({ faults: new Faults(), kernel: '6.12', gate: GATE, returnThunk: GATE + 0x20n, callers: CALLERS }) as const;
 const ops = (i: number, site = SITES[i] ?? 0n, name = `f${i}`): Ops => livepatchOps(name, site, 'args');
 const trampolineOf = (site: bigint): bigint | undefined => ftrace.record(site)?.calls;
 
@@ -103,6 +106,19 @@ describe('what is refused changes no byte', () => {
     ftrace.addSites([far]);
     refused('ERANGE', () => ftrace.register(ops(0, far)), /does not reach/);
     ftrace.register(ops(0));
+  });
+
+  test('an ops for whose trampoline there is no memory has its site call the common caller (F28)', () => {
+    const small = new CodeArena(engine, ARENA + 0x100000n, 0x100n);
+    const other = new Ftrace({ ...parts(), engine, arena: small });
+    other.addSites(SITES);
+    const [first, second] = [ops(0), ops(1)];
+    other.register(first);
+    other.register(second);
+    expect(other.record(SITES[1] ?? 0n)?.calls).toBe(other.callers.caller.args);
+    expect(other.record(SITES[1] ?? 0n)?.flags).toEqual(['ENABLED', 'IPMODIFY', 'TOUCHED', 'MODIFIED']);
+    other.unregister(second);
+    expect(engine.read(SITES[1] ?? 0n, 5)).toEqual(NOP5);
   });
 
   test('unregistering what is not registered is ENOENT', () => {

@@ -101,9 +101,14 @@ class Watched {
       calledBySite: () => calledBySite,
       stackPointer: () => this.stackPointer,
     } as const;
-    this.#watch = new ArrivalWatch(parts, (at, dispatched) => {
-      this.seen.push([at, dispatched]);
-      return true;
+    this.#watch = new ArrivalWatch({
+      guest: parts,
+      entrySp: 0x8000n,
+      atOnce: true,
+      onArrival: (at, dispatched) => {
+        this.seen.push([at, dispatched]);
+        return true;
+      },
     });
   }
 
