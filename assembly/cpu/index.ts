@@ -8,6 +8,7 @@ import { sseFloatRows, sseIntegerRows, sseMoveRows, sseThreeByteRows } from './r
 import { MXCSR } from './state';
 import { Tlb } from './tlb';
 
+export { DECODE_AT, decodeBytes, decodedPlace } from './decode';
 export { GATE_ANSWER, setGateInWasm } from './gate';
 export { isExecutable, isMapped, mapPages, protectPages, readable, reservePages, unmapPages, writable } from './guest';
 export { isaList, isaRows } from './rows';
