@@ -44,6 +44,7 @@ export * from './core/core.ts';
 export { createEngine } from './engine/create.ts';
 export * from './engine/engine.ts';
 export * from './errors.ts';
+export { FAULT_POINTS, type FaultOptions, type FaultPoint, type FaultPointInfo, Faults } from './faults.ts';
 export type { HandlerKind, HandlerWarnings } from './ftrace/guest/handlers.ts';
 export { callBytes, NOP5, SITE_SIZE } from './ftrace/site.ts';
 export { type KernelVersion, opsTrampoline, type TrampolineKind, type TrampolineSpec } from './ftrace/trampoline.ts';
@@ -77,6 +78,7 @@ export type { SysfsNode } from './livepatch/sysfs.ts';
 export { type Task, TaskList } from './livepatch/tasks.ts';
 export type { SwitchAnswer, SwitchAttempt, Target } from './livepatch/transition.ts';
 export type { Argument } from './machine/arguments.ts';
+export { GUEST_MAP, type GuestMap, type Region, USER_MAP } from './machine/guest-map.ts';
 export type { ImageKind, LoadOptions, Location, ModuleRoutine } from './machine/images.ts';
 export { type Service, ServiceCall } from './machine/services.ts';
 export {

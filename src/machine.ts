@@ -1,56 +1,37 @@
 // The composition root: makes engine, core, images, ftrace and livepatch meet, and runs calls on them.
-import { hex } from './address.ts';
 import { Core } from './core/core.ts';
 import { createEngine } from './engine/create.ts';
-import type { Engine, EngineName, Exit } from './engine/engine.ts';
-import { EngineError, errnoName, ImageError, PatchError, TrampolineError } from './errors.ts';
+import type { Engine, Exit } from './engine/engine.ts';
+import { EngineError, TrampolineError } from './errors.ts';
+import { Faults } from './faults.ts';
 import { CodeArena } from './ftrace/code-arena.ts';
 import { Ftrace } from './ftrace/ftrace.ts';
 import { installGate } from './ftrace/gate.ts';
-import { type HandlerKind, Handlers, type HandlerWarnings } from './ftrace/guest/handlers.ts';
+import { Handlers, type HandlerWarnings } from './ftrace/guest/handlers.ts';
 import { GATE, RETURN_HERE, RETURN_THUNK, RETURN_TO_INTERRUPTED, writeKernelText } from './ftrace/kernel-text.ts';
 import { RangeSet } from './ftrace/ranges.ts';
-import { SITE_SIZE } from './ftrace/site.ts';
-import type { KernelVersion, TrampolineKind } from './ftrace/trampoline.ts';
+import type { KernelVersion } from './ftrace/trampoline.ts';
 import type { LoadedImage } from './image/image.ts';
 import { mirrorPatch } from './livepatch/guest-mirror.ts';
-import { Livepatch, type Policy, type TransitionMode } from './livepatch/livepatch.ts';
-import { type EventHook, Log } from './livepatch/log.ts';
+import { Livepatch } from './livepatch/livepatch.ts';
+import { Log } from './livepatch/log.ts';
 import type { PatchSpec } from './livepatch/patch.ts';
 import { type Task, TaskList } from './livepatch/tasks.ts';
 import type { Argument } from './machine/arguments.ts';
 import { CALLEE_SAVED } from './machine/arguments.ts';
 import type { Arrival, CallOptions, CallResult, TraceStep } from './machine/call.ts';
-import { CANARY_OFFSET, GUEST_MAP } from './machine/guest-map.ts';
+import { budgetSpent, expectExit, nameOf } from './machine/exits.ts';
+import { CANARY_OFFSET, GUEST_MAP, type GuestMap } from './machine/guest-map.ts';
 import type { GuestRun } from './machine/guest-run.ts';
-import { Images, type LoadOptions, type Location, type ModuleRoutine } from './machine/images.ts';
+import { Images, type LoadOptions, type Location } from './machine/images.ts';
+import { ModuleLife } from './machine/module-life.ts';
+import type { MachineOptions } from './machine/options.ts';
 import { patchStruct } from './machine/patch-struct.ts';
 import { busy, Runner } from './machine/runner.ts';
 import { SERVICE_STUB, type Service } from './machine/services.ts';
 
 export type { Arrival, CallOptions, CallResult, TraceStep } from './machine/call.ts';
-
-/** How a machine is made. */
-export interface MachineOptions {
-  /** The CPU; `unicorn` by default. */
-  engine?: EngineName;
-  /** The kernel whose trampolines are used; `6.12` by default. */
-  kernel?: KernelVersion;
-  /** The kind of trampoline that livepatch uses; `args` by default, as since Linux 5.11 (L27). */
-  trampoline?: TrampolineKind;
-  /** Who decides where a patched call goes: the core behind the gate (default), or guest code, for its true cost. */
-  handler?: HandlerKind;
-  /** Instructions that a call may take; 1,000,000 by default. */
-  budget?: number;
-  /** Names of the tasks; `['init']` by default. The first one calls unless a call names another. */
-  tasks?: readonly string[];
-  /** In which order patches may be disabled; `independent` by default, as since 5.1. */
-  policy?: Policy;
-  /** Whether tasks switch by themselves in a transition; `auto` by default. */
-  transition?: TransitionMode;
-  /** Told of each event of livepatch as it happens. */
-  onEvent?: EventHook;
-}
+export type { MachineOptions } from './machine/options.ts';
 
 /**
  * A guest with images, sites, func stacks and tasks. Machines know nothing of one another. Everything but `create` is
@@ -62,16 +43,20 @@ export class Machine {
   /** The kernel log. */
   readonly log: Log;
   readonly tasks: TaskList;
+  /** Makes calls of livepatch and ftrace fail on purpose. */
+  readonly faults = new Faults();
   readonly images: Images;
   readonly engine: Engine;
   readonly core: Core;
   readonly ftrace: Ftrace;
   readonly kernel: KernelVersion;
+  readonly #map: GuestMap;
   readonly #glue = new RangeSet();
   readonly #arena: CodeArena;
   readonly #handlers: Handlers;
   readonly #routines: Map<string, bigint>;
   readonly #runner: Runner;
+  readonly #modules: ModuleLife;
   #nextRoutine: bigint;
   #disposed = false;
 
@@ -81,7 +66,9 @@ export class Machine {
     this.kernel = options.kernel ?? '6.12';
     this.log = new Log(options.onEvent);
     this.tasks = new TaskList(core, options.tasks);
-    const { stack, data, perCpu, routines, handlers, kernelHeap, trampolines } = GUEST_MAP;
+    const map = options.map ?? GUEST_MAP;
+    this.#map = map;
+    const { stack, data, perCpu, routines, handlers, kernelHeap, trampolines } = map;
     for (const region of [stack, data, perCpu]) engine.map(region.base, region.size, 'rw');
     engine.map(routines.base, routines.size, 'rx');
     const kernelText = writeKernelText(engine, routines.base);
@@ -104,10 +91,11 @@ export class Machine {
       routines: this.#routines,
     });
     if (options.handler === 'guest') this.#handlers.keepFuncStacks();
-    this.images = new Images(engine, this.#routines);
+    this.images = new Images(engine, this.#routines, map);
     this.ftrace = new Ftrace({
       engine,
       arena: this.#arena,
+      faults: this.faults,
       kernel: this.kernel,
       gate: this.#routine(GATE),
       returnThunk: this.#routine(RETURN_THUNK),
@@ -122,12 +110,14 @@ export class Machine {
       handlers: this.#handlers,
       returnTo: this.#routine(RETURN_HERE),
       returnToInterrupted: this.#routine(RETURN_TO_INTERRUPTED),
+      map,
       budget: options.budget ?? 1_000_000,
     });
     this.livepatch = new Livepatch({
       core,
       ftrace: this.ftrace,
       log: this.log,
+      faults: this.faults,
       tasks: this.tasks,
       kernel: this.kernel,
       transition: options.transition ?? 'auto',
@@ -145,6 +135,14 @@ export class Machine {
       image: (name) => this.images.scope(name),
       holder: (at) => this.images.holder(at),
       location: (at) => this.images.site(at),
+    });
+    this.#modules = new ModuleLife({
+      images: this.images,
+      ftrace: this.ftrace,
+      livepatch: this.livepatch,
+      glue: this.#glue,
+      say: (line) => this.log.say(line),
+      runGuest: (target) => this.call(target, [], this.#awake()).returns,
     });
     installGate({
       engine,
@@ -179,29 +177,7 @@ export class Machine {
    * @throws {EngineError} as `call`, from its init. Nothing is loaded then.
    */
   load(bytes: Uint8Array, options: LoadOptions): LoadedImage {
-    const { name } = options;
-    const image = this.images.load(bytes, options);
-    this.ftrace.addSites(image.sites.map((site) => site.address));
-    this.#glue.add(entryRanges(image));
-    if (this.images.kindOf(image) !== 'module') {
-      this.images.setModuleState(name, 'LIVE');
-      return image;
-    }
-    try {
-      this.livepatch.moduleComing(name);
-      try {
-        this.#initModule(name, options.init);
-      } catch (error) {
-        this.images.setModuleState(name, 'GOING');
-        this.livepatch.moduleGoing(name);
-        throw error;
-      }
-    } catch (error) {
-      this.#remove(image);
-      throw error;
-    }
-    this.images.setModuleState(name, 'LIVE');
-    return image;
+    return this.#modules.load(bytes, options);
   }
 
   /**
@@ -214,17 +190,7 @@ export class Machine {
    */
   unload(name: string): void {
     if (this.#runner.busy) throw busy('unload');
-    const image = this.images.get(name);
-    if (image === undefined) {
-      throw new ImageError('ENOENT', `no module '${name}' is loaded`, { operation: 'unload', image: name });
-    }
-    if (this.images.kindOf(image) !== 'module') {
-      throw new ImageError('EINVAL', `'${name}' is no module`, { operation: 'unload', image: name });
-    }
-    this.#runModule(name, this.images.exitOf(name));
-    this.images.setModuleState(name, 'GOING');
-    this.livepatch.moduleGoing(name);
-    this.#remove(image);
+    this.#modules.unload(name);
   }
 
   /**
@@ -319,7 +285,7 @@ export class Machine {
   serve(name: string, service: Service): bigint {
     const operation = 'serve';
     if (this.#routines.has(name)) throw new TrampolineError('EEXIST', `there is a routine '${name}'`, { operation });
-    const { base, size } = GUEST_MAP.routines;
+    const { base, size } = this.#map.routines;
     const address = this.#nextRoutine;
     if (address + BigInt(SERVICE_STUB.length) > base + size) {
       throw new TrampolineError('ENOMEM', `no room for the routine '${name}'`, { operation });
@@ -340,7 +306,7 @@ export class Machine {
     const run = this.#begin('probe', target, [], options);
     this.#runner.watch(run, options.onArrival, true);
     const exit = this.#runner.advance(run);
-    this.#expect(exit, 'stopped', 'probe', run.parts.target);
+    expectExit(this.images, exit, 'stopped', 'probe', run.parts.target);
     const first = run.arrivals[0];
     if (first === undefined) throw new EngineError('EIO', 'the run stopped without an arrival', { operation: 'probe' });
     return { ...first.arrival, instructions: exit.instructions };
@@ -366,7 +332,7 @@ export class Machine {
         if (this.#runner.serveAt(run, ip)) continue;
         const exit = this.engine.step();
         // a branch ends its step elsewhere than after itself
-        if (exit.reason !== 'stopped') this.#expect(exit, 'until', 'trace', run.parts.target);
+        if (exit.reason !== 'stopped') expectExit(this.images, exit, 'until', 'trace', run.parts.target);
       }
     } finally {
       this.#runner.end(run);
@@ -411,26 +377,6 @@ export class Machine {
     this.engine.dispose();
   }
 
-  #initModule(name: string, init: ModuleRoutine | undefined): void {
-    const result = this.#runModule(name, init);
-    if (result >= 0) return;
-    const code = errnoName(result) ?? 'EINVAL';
-    throw new PatchError(code, `the init of module '${name}' returned ${result}`, { operation: 'load' });
-  }
-
-  /** Runs a module's init or exit; 0 where it has none. */
-  #runModule(name: string, routine: ModuleRoutine | undefined): number {
-    if (routine === undefined) return 0;
-    if (typeof routine === 'function') return routine({ say: (line) => this.log.say(line) });
-    return Number(BigInt.asIntN(32, this.call(`${name}:${routine}`, [], this.#awake()).returns));
-  }
-
-  #remove(image: LoadedImage): void {
-    this.ftrace.removeSites(image.sites.map((site) => site.address));
-    this.#glue.remove(entryRanges(image));
-    this.images.unload(image.name);
-  }
-
   #begin(
     operation: string,
     target: string | bigint,
@@ -458,7 +404,7 @@ export class Machine {
   /** What a call did that has returned. */
   #finish(run: GuestRun, exit: Exit): CallResult {
     const { operation, target, entry, buffers } = run.parts;
-    this.#expect(exit, 'until', operation, target);
+    expectExit(this.images, exit, 'until', operation, target);
     const first = run.arrivals[0];
     if (first === undefined) {
       throw new EngineError('EIO', `'${target}' returned without reaching any function`, { operation });
@@ -483,12 +429,12 @@ export class Machine {
     if (exit.reason === 'until') {
       throw new EngineError('EINVAL', `'${target}' returned without coming to ${nameOf(until)}`, { operation });
     }
-    this.#expect(exit, 'stopped', operation, target);
+    expectExit(this.images, exit, 'stopped', operation, target);
     return this.images.locate(exit.rip);
   }
 
   #partAt(ip: bigint): TraceStep['part'] {
-    const { routines, trampolines } = GUEST_MAP;
+    const { routines, trampolines } = this.#map;
     if (ip === this.#routine(GATE)) return 'gate';
     if (ip >= routines.base && ip < trampolines.base) return 'routine';
     if (ip >= trampolines.base && ip < trampolines.base + trampolines.size) return 'trampoline';
@@ -500,54 +446,4 @@ export class Machine {
     if (found === undefined) throw new TrampolineError('ENOENT', `no routine '${name}'`, { operation: 'look up' });
     return found;
   }
-
-  /** Turns any other end of a run than the wanted one into an error. */
-  #expect(exit: Exit, wanted: Exit['reason'], operation: string, target: string): void {
-    if (exit.reason === wanted) return;
-    const { address: rip, name, offset } = this.images.locate(exit.rip);
-    const at = `${name}+${hex(offset)}`;
-    const of = `'${target}'`;
-    if (exit.reason === 'budget') throw budgetSpent(operation, exit.instructions, rip);
-    if (exit.reason === 'not-judged') {
-      throw new EngineError('EOPNOTSUPP', `${of} is not judged at ${at}: ${exit.why}`, {
-        operation,
-        engineCode: 'not-judged',
-        rip,
-      });
-    }
-    const { fault } = exit;
-    if (fault === undefined) {
-      throw new EngineError('EIO', `${of} ended at ${at} (${exit.reason})`, {
-        operation,
-        engineCode: exit.reason,
-        rip,
-      });
-    }
-    const memory = fault.kind === 'unmapped' || fault.kind === 'protected';
-    const what = memory ? `${fault.access} of ${fault.kind} ${hex(fault.address ?? 0n)}` : fault.kind;
-    throw new EngineError(memory ? 'EFAULT' : 'EIO', `${of}: ${what} at ${at}`, {
-      operation,
-      engineCode: fault.kind,
-      rip,
-    });
-  }
-}
-
-/** From the entry of each function to the end of its site: no part of its body. */
-function entryRanges(image: LoadedImage): { start: bigint; end: bigint }[] {
-  return image.functions.flatMap(({ address, site }) =>
-    site === undefined ? [] : [{ start: address, end: site.address + BigInt(SITE_SIZE) }],
-  );
-}
-
-function nameOf(target: string | bigint): string {
-  return typeof target === 'string' ? target : hex(target);
-}
-
-function budgetSpent(operation: string, count: number, rip: bigint): EngineError {
-  return new EngineError('ETIMEDOUT', `the budget is spent after ${count} instructions, at ${hex(rip)}`, {
-    operation,
-    engineCode: 'budget',
-    rip,
-  });
 }

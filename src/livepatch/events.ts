@@ -32,6 +32,7 @@ export interface EventFields {
   sizeUnknown: { func: string };
   newSizeUnknown: { func: string };
   noLocation: { func: string };
+  filterFailed: { func: string; error: number };
   registerFailed: { func: string; error: number };
 }
 
@@ -91,6 +92,10 @@ const LINES: { readonly [K in EventKind]: readonly [LogLevel, (event: EventField
   sizeUnknown: ['error', ({ func }) => `kallsyms size lookup failed for '${func}'`], // L18
   newSizeUnknown: ['error', ({ func }) => `kallsyms size lookup failed for '${func}' replacement`], // L18
   noLocation: ['error', ({ func }) => `failed to find location for function '${func}'`], // L29
+  filterFailed: [
+    'error', // L31
+    ({ func, error }) => `failed to set ftrace filter for function '${func}' (${error})`,
+  ],
   registerFailed: [
     'error', // L31
     ({ func, error }) => `failed to register ftrace handler for function '${func}' (${error})`,
