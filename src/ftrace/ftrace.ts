@@ -7,7 +7,8 @@ import type { FrameRow } from '../image/unwind/frame-row.ts';
 import type { CodeArena } from './code-arena.ts';
 import { writeU64 } from './guest/memory.ts';
 import { callBytes, NOP5, verifySite } from './site.ts';
-import { type KernelVersion, opsTrampoline, type TrampolineKind } from './trampoline.ts';
+import type { KernelVersion, TrampolineKind } from './trampoline.ts';
+import { TrampolineCopies } from './trampoline-copies.ts';
 import { TrampolineText } from './trampoline-frames.ts';
 
 /** One user of one site. Its address in guest memory is what the trampoline loads into rdx (F21, F29). */
@@ -49,12 +50,14 @@ export class Ftrace {
   readonly #parts: FtraceParts;
   readonly #sites = new Map<bigint, Registration | undefined>();
   readonly #text: TrampolineText;
+  readonly #copies: TrampolineCopies;
   #dead = false;
   #enabled = true;
 
   constructor(parts: FtraceParts) {
     this.#parts = parts;
     this.#text = new TrampolineText(parts.kernel);
+    this.#copies = new TrampolineCopies(parts.kernel, parts.returnThunk);
   }
 
   /** Takes note of an image's sites; the loader has made each one a NOP5 (F2, F7). */
@@ -193,17 +196,15 @@ export class Ftrace {
   }
 
   #build(ops: Ops): Registration {
-    const { engine, arena, faults, kernel, gate, returnThunk } = this.#parts;
-    const handler = ops.handler ?? gate;
-    const spec = { kind: ops.kind, kernel, handler, returnThunk } as const;
-    const length = opsTrampoline({ ...spec, address: arena.base, ops: 0n }).bytes.length;
+    const { engine, arena, faults, gate } = this.#parts;
+    const { kind, handler = gate } = ops;
+    const length = this.#copies.length(kind, handler, arena.base);
     const place = faults.call('trampoline-allocation', () => arena.allocate(length + OPS_SIZE));
     const registration = { ops, trampoline: place, length: length + OPS_SIZE };
     try {
       const record = ops.place ?? place + BigInt(length);
-      const { bytes } = opsTrampoline({ ...spec, address: place, ops: record });
       const block = new Uint8Array(registration.length);
-      block.set(bytes);
+      block.set(this.#copies.copy({ kind, handler, address: place, ops: record }));
       engine.write(place, block);
       writeU64(engine, record, handler);
       callBytes(ops.site, place);

@@ -27,7 +27,7 @@ const NEED_NONE: Readonly<Record<string, string>> = {
   verifySite: 'is made by way of `site-verify`, but for unregister',
   write: 'writes to a site or trampoline that is mapped: it was read, or handed out, just before',
   callBytes: 'encodes a call whose reach was checked when its trampoline was made',
-  opsTrampoline: 'encodes what ftrace itself chose',
+  copy: 'is undone as a failed registration where the copy does not reach',
 };
 
 interface FallibleCall {
