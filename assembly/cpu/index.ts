@@ -19,6 +19,7 @@ export {
   watchArrivals,
 } from './arrival';
 export { dropAll, setStop } from './blocks';
+export { DECODE_AT, decodeBytes, decodedPlace } from './decode';
 export { GATE_ANSWER, setGateInWasm } from './gate';
 export { isExecutable, isMapped, mapPages, protectPages, readable, reservePages, unmapPages, writable } from './guest';
 export { isaList, isaRows } from './rows';

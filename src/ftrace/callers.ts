@@ -1,5 +1,6 @@
 // ftrace_caller and ftrace_regs_caller in guest memory: what sites call that have several users, and what they call.
 import type { Engine } from '../engine/engine.ts';
+import type { FrameRow } from '../image/unwind/frame-row.ts';
 import type { Instruction } from '../x86/encode.ts';
 import {
   add,
@@ -22,6 +23,7 @@ import {
 import type { Range } from './ranges.ts';
 import { callBytes } from './site.ts';
 import { commonCaller, HANDLER_CALL, type KernelVersion, type TrampolineKind } from './trampoline.ts';
+import { frameRows } from './trampoline-frames.ts';
 
 /** What the callers are made with. */
 export interface CallersParts {
@@ -34,6 +36,9 @@ export interface CallersParts {
 
 /** Bytes that the callers and what belongs to them need. */
 export const CALLERS_SIZE = 0x1000n;
+
+/** function_trace_op, and room to the next unit of 16 bytes. */
+const VARIABLES = 16n;
 
 /** A routine that is served by the host: never executed, so any return will do. */
 const SERVED: readonly Instruction[] = [ret(), ...Array.from({ length: 15 }, int3)];
@@ -53,13 +58,13 @@ export class FtraceCallers {
   readonly stub: bigint;
   /** The list func that asks `listNext` for each ops. */
   readonly hostListFunc: bigint;
+  /** How the caller is found from each instruction of the stub and of what follows, by offset from the stub. */
+  readonly helperRows: ReadonlyMap<number, FrameRow>;
   /** Served by the host; see `HostOpsList`. */
   readonly listNext: bigint;
 
   constructor({ engine, kernel, address, returnThunk }: CallersParts) {
-    const helpers = assemble(address, [
-      label('function_trace_op'),
-      ...Array.from({ length: 16 }, () => int3()),
+    const code = [
       label('ftrace_stub'),
       jmp(returnThunk),
       ...Array.from({ length: 11 }, int3),
@@ -67,10 +72,13 @@ export class FtraceCallers {
       ...SERVED,
       label('list'),
       ...listFunc('list_next', returnThunk),
-    ]);
-    const at = (name: string): bigint => address + BigInt(helpers.labels.get(name) ?? 0);
-    engine.write(address, helpers.bytes);
-    engine.write(address, new Uint8Array(8));
+    ];
+    const stub = address + VARIABLES;
+    const helpers = assemble(stub, code);
+    const at = (name: string): bigint => stub + BigInt(helpers.labels.get(name) ?? 0);
+    engine.write(address, new Uint8Array(Number(VARIABLES)));
+    engine.write(stub, helpers.bytes);
+    this.helperRows = frameRows(code);
     const calls: bigint[] = [];
     const place = (kind: TrampolineKind, start: bigint): bigint => {
       const spec = { kind, kernel, address: start, handler: at('ftrace_stub'), functionTraceOp: address, returnThunk };

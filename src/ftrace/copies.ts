@@ -9,6 +9,7 @@ import type { Ops } from './ops.ts';
 import type { Registration } from './record.ts';
 import type { KernelVersion } from './trampoline.ts';
 import { TrampolineCopies } from './trampoline-copies.ts';
+import type { TrampolineText } from './trampoline-frames.ts';
 
 /** What copies are made with. */
 export interface CopiesParts {
@@ -18,6 +19,8 @@ export interface CopiesParts {
   readonly kernel: KernelVersion;
   readonly returnThunk: bigint;
   readonly callers: FtraceCallers;
+  /** Told of each copy. */
+  readonly text: TrampolineText;
   /** ops->func where an ops has none: the gate. */
   readonly gate: bigint;
   /** ftrace_ops_assist_func. */
@@ -82,6 +85,7 @@ export class Copies {
     const registration = { ops, order, place: struct, trampoline: address };
     this.#lengths.set(registration, size);
     this.#entries.add(address);
+    this.#parts.text.place(address, kind);
     return registration;
   }
 

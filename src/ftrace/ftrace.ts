@@ -3,16 +3,17 @@ import { hex } from '../address.ts';
 import type { Engine } from '../engine/engine.ts';
 import { type ErrnoName, SiteError } from '../errors.ts';
 import type { Faults } from '../faults.ts';
+import type { FrameRow } from '../image/unwind/frame-row.ts';
 import { FtraceCallers } from './callers.ts';
 import type { Arena, CodeArena } from './code-arena.ts';
 import { Copies } from './copies.ts';
-import { GracePeriod } from './grace.ts';
 import { GuestOpsList } from './guest/ops-list.ts';
 import type { FtraceHash, Ops } from './ops.ts';
 import { type Registration, SiteRecord, type SiteState } from './record.ts';
 import { checkHashes, enterSites, leaveSites } from './sharing.ts';
 import { callBytes, NOP5, verifySite } from './site.ts';
 import type { KernelVersion } from './trampoline.ts';
+import { commonRows, TrampolineText } from './trampoline-frames.ts';
 
 /** The list of ops as guest code walks it. */
 export interface GuestListParts {
@@ -36,8 +37,6 @@ export interface FtraceParts {
   assistFunc?: () => bigint;
   /** The list as guest code; without it the host walks the list. */
   guestList?: GuestListParts | undefined;
-  /** Whether no waiting task stands in ftrace's code; always by default. */
-  quiet?: () => boolean;
   /** Told before the first site calls a common caller. */
   onShared?: () => void;
 }
@@ -56,11 +55,10 @@ interface Poke {
 export class Ftrace {
   /** The common callers (F34). */
   readonly callers: FtraceCallers;
-  /** Gives memory back when no task can be in it any more (F31). */
-  readonly grace: GracePeriod;
   readonly #parts: FtraceParts;
   readonly #sites = new Map<bigint, SiteRecord | undefined>();
   readonly #registered = new Map<Ops, Registration>();
+  readonly #text: TrampolineText;
   readonly #copies: Copies;
   readonly #list: GuestOpsList | undefined;
   #next = 1;
@@ -74,13 +72,13 @@ export class Ftrace {
     this.#parts = parts;
     const callers = new FtraceCallers({ engine, kernel, address: parts.callers, returnThunk });
     this.callers = callers;
-    this.#copies = new Copies({ ...parts, callers });
-    this.grace = new GracePeriod(parts.quiet ?? (() => true));
-    this.#list =
-      guestList &&
-      new GuestOpsList(engine, guestList.heap, guestList.head, (place, size) =>
-        this.grace.defer(() => guestList.heap.free(place, size)),
-      );
+    this.#text = new TrampolineText(kernel);
+    for (const kind of ['args', 'regs'] as const) {
+      this.#text.placeRows(callers.caller[kind], commonRows(kind, kernel));
+    }
+    this.#text.placeRows(callers.stub, callers.helperRows);
+    this.#copies = new Copies({ ...parts, callers, text: this.#text });
+    this.#list = guestList && new GuestOpsList(engine, guestList.heap, guestList.head);
   }
 
   /**
@@ -185,6 +183,11 @@ export class Ftrace {
     return this.#copies.at(address);
   }
 
+  /** How the caller is found from an instruction of a trampoline; undefined where `ip` is none. */
+  frameAt(ip: bigint): FrameRow | undefined {
+    return this.#text.rowAt(ip);
+  }
+
   /**
    * Has the sites of an ops call it: one that it has alone calls its own trampoline, or where a direct ops sends it; one
    * with several users a common caller (F12, F13, F28, F33, F34). While kernel.ftrace_enabled is 0 no site is changed.
@@ -198,7 +201,6 @@ export class Ftrace {
    */
   register(ops: Ops): void {
     const operation = 'register';
-    this.grace.flush();
     const refuse = (code: ErrnoName, fact: string): SiteError =>
       new SiteError(code, `${fact}: '${ops.name}'`, { operation, address: anySite(ops) });
     if (this.#dead) throw refuse('ENODEV', 'ftrace was switched off by an earlier mismatch');
@@ -226,13 +228,12 @@ export class Ftrace {
   }
 
   /**
-   * Has the sites of an ops call it no more. Its trampoline is given back when no task stands in it (F31).
+   * Has the sites of an ops call it no more. Its trampoline stays in memory while a task may stand in it (F31).
    *
    * @throws {SiteError} ENOENT `ops` is not registered · EFAULT, EINVAL a site was changed from outside (F11, F13);
    * nothing is written and ftrace is dead from then on (F14)
    */
   unregister(ops: Ops): void {
-    this.grace.flush();
     const registration = this.#registered.get(ops);
     if (registration === undefined) {
       throw new SiteError('ENOENT', `'${ops.name}' is not registered at ${hex(anySite(ops))}`, {
@@ -254,7 +255,7 @@ export class Ftrace {
       throw error;
     }
     leaveSites(ops, sites, (site) => this.usersOf(site));
-    this.grace.defer(() => this.#release(registration));
+    this.#release(registration);
   }
 
   /**

@@ -45,7 +45,7 @@ export class KprobeOps {
    * @throws {SiteError} as `Ftrace.register`; nothing is changed then
    */
   arm(sites: ReadonlySet<bigint>, pre: bigint, post: bigint): KprobeSet {
-    const { engine, ftrace, handlers } = this.#parts;
+    const { engine, handlers } = this.#parts;
     const shared = this.#sharedOps(post !== 0n);
     const old = shared.probes;
     const added: { place: bigint; site: bigint }[] = [];
@@ -83,9 +83,7 @@ export class KprobeOps {
           this.#link(shared, before);
           throw error;
         }
-        ftrace.grace.defer(() => {
-          for (const { place } of added) handlers.heap.free(place, LAYOUT.probe);
-        });
+        for (const { place } of added) handlers.heap.free(place, LAYOUT.probe);
       },
     };
   }

@@ -172,9 +172,7 @@ export class Tracers<Host> {
         ftrace.unregister(ops);
         ops.deleted = true;
         if (kind === 'graph') this.#parts.handlers.shadowStacks.clearUser(graph);
-        ftrace.grace.defer(() => {
-          for (const step of [...undo].reverse()) step();
-        });
+        for (const step of [...undo].reverse()) step();
       },
     };
   }
@@ -192,9 +190,7 @@ export class Tracers<Host> {
       sites: () => live(sites),
       remove: () => {
         set.disarm();
-        this.#parts.ftrace.grace.defer(() => {
-          for (const step of [...undo].reverse()) step();
-        });
+        for (const step of [...undo].reverse()) step();
       },
     };
   }

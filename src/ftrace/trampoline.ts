@@ -81,10 +81,18 @@ const REST = ['r15', 'r14', 'r13', 'r12', 'r11', 'r10', 'rbx'] as const;
  * @throws {TrampolineBytesError} ERANGE the handler or the return thunk is out of rel32 reach (F10)
  */
 export function opsTrampoline(spec: TrampolineSpec): Assembled {
-  const { kernel, handler, returnThunk } = spec;
+  return assemble(spec.address, [...opsCode(spec), label('ops'), quad(spec.ops)]);
+}
+
+/** The instructions of an ops' trampoline, one after another. */
+export function opsCode({
+  kind,
+  kernel,
+  handler,
+  returnThunk,
+}: Omit<TrampolineSpec, 'address' | 'ops'>): Instruction[] {
   const parts = { kernel, handler, ops: 'ops', direct: undefined };
-  const body = spec.kind === 'args' ? argsBody(parts) : regsBody(parts);
-  return assemble(spec.address, [...body, label(END), jmp(returnThunk), label('ops'), quad(spec.ops)]);
+  return [...(kind === 'args' ? argsBody(parts) : regsBody(parts)), label(END), jmp(returnThunk)];
 }
 
 /**
@@ -93,11 +101,19 @@ export function opsTrampoline(spec: TrampolineSpec): Assembled {
  * @throws {TrampolineBytesError} ERANGE the handler or the return thunk is out of rel32 reach (F10)
  */
 export function commonCaller(spec: CommonCallerSpec): Assembled {
+  const { code, direct } = commonCode(spec);
+  return assemble(spec.address, [...code, ...direct]);
+}
+
+/** The instructions of a common caller: to its return, and what its jump to the direct part leads to. */
+export function commonCode(spec: Omit<CommonCallerSpec, 'address'>): { code: Instruction[]; direct: Instruction[] } {
   const { kind, kernel, handler, functionTraceOp, returnThunk } = spec;
   const parts = { kernel, handler, ops: functionTraceOp, direct: 'direct' };
-  if (kind === 'args') return assemble(spec.address, [...argsBody(parts), label(END), jmp(returnThunk)]);
-  const direct = [label(parts.direct), ...directPart(kernel), jmp(returnThunk)];
-  return assemble(spec.address, [...regsBody(parts), label(END), jmp(returnThunk), ...direct]);
+  const body = kind === 'args' ? argsBody(parts) : regsBody(parts);
+  return {
+    code: [...body, label(END), jmp(returnThunk)],
+    direct: kind === 'args' ? [] : [label(parts.direct), ...directPart(kernel), jmp(returnThunk)],
+  };
 }
 
 /** In what copies and common callers differ. */
@@ -173,7 +189,7 @@ function regsBody({ kernel, handler, ops, direct }: BodyParts): Instruction[] {
  * the handlers may have changed, as its own (F26). That return has no call; 6.12 makes one up for the return predictor.
  */
 function directPart(kernel: KernelVersion): Instruction[] {
-  const rebalance = [call('.rebalance'), int3(), label('.rebalance'), add('rsp', 8)];
+  const rebalance = [callNext('.rebalance'), int3(), label('.rebalance'), add('rsp', 8)];
   return [
     mov('rdi', mem('rsp', PT_REGS_SIZE)), // the flags make room
     mov(mem('rsp', PT_REGS_SIZE - 8), 'rdi'),
@@ -197,6 +213,11 @@ function saveCommon(below: number): Instruction[] {
     mov(mem('rsp', PT_REGS.ip), 'rdi'),
     sub('rdi', SITE_SIZE),
   ];
+}
+
+/** A call whose return slot stays: what follows goes on below it. */
+function callNext(target: string): Instruction {
+  return { ...call(target), effect: { kind: 'move', by: -8 } };
 }
 
 /** restore_mcount_regs; `keep` bytes of the frame stay on the stack. */

@@ -32,8 +32,6 @@ export interface RunnerParts {
   redirectsOnly(): boolean;
   /** Has the core answer at the gate inside the engine, where the engine can, or the host. */
   setGateInside(on: boolean): void;
-  /** Where ftrace's own code lies: callers, handlers, trampolines. */
-  readonly ftraceText: readonly Range[];
   /** What the guest's handlers know of the running task. */
   readonly handlers: Handlers;
   /** Where an outermost call returns to, and where one returns to that stands on a suspended one. */
@@ -92,23 +90,14 @@ export class Runner {
     if (!inside) this.#parts.engine.redirection?.setStop(address, true);
   }
 
+  /** Whether a routine is served. */
+  isServed(address: bigint): boolean {
+    return this.#services.has(address);
+  }
+
   /** Serves a routine no more. */
   unserve(address: bigint): void {
     this.#services.delete(address);
-  }
-
-  /** Whether no waiting run stands in ftrace's code, or in what was called from there, by any word of its stack. */
-  get quiet(): boolean {
-    for (const { area, runs } of this.#tasks.values()) {
-      const cpu = runs.at(-1)?.cpu;
-      if (cpu === undefined) continue;
-      const rsp = saved(cpu, 'rsp');
-      const end = area.stack.base + area.stack.size;
-      const bytes = this.#parts.engine.read(rsp & ~7n, Number(end - (rsp & ~7n)));
-      const words = new BigUint64Array(bytes.buffer, bytes.byteOffset, bytes.length >> 3);
-      if (this.#inFtrace(saved(cpu, 'rip')) || words.some((word) => this.#inFtrace(word))) return false;
-    }
-    return true;
   }
 
   /**
@@ -116,7 +105,13 @@ export class Runner {
    * memory this is all there is to know of where it stands.
    */
   registersOf(task: Task): CpuState | undefined {
-    return this.#tasks.get(task)?.runs.at(-1)?.cpu;
+    const run = this.#tasks.get(task)?.runs.at(-1);
+    return run?.stepped === true && run === this.#running ? saveCpu(this.#parts.engine) : run?.cpu;
+  }
+
+  /** True while any call waits or runs: some task may be anywhere in the guest's code. */
+  get inCalls(): boolean {
+    return this.#tasks.size > 0;
   }
 
   /** The stack of a task that is in a call, as the kernel knows the bounds of a task's stack. */
@@ -295,10 +290,6 @@ export class Runner {
     core.setContext(task.handle, context);
     handlers.resume(task.handle, run.preemptCount);
     return result;
-  }
-
-  #inFtrace(address: bigint): boolean {
-    return this.#parts.ftraceText.some(({ start, end }) => address >= start && address < end);
   }
 
   /** Where the next call of a task may put its frame: below its last one, or in the whole of its area. */

@@ -24,19 +24,14 @@ export class GuestOpsList {
   readonly #engine: Engine;
   readonly #heap: Arena;
   readonly #head: () => bigint;
-  readonly #free: (place: bigint, size: number) => void;
   readonly #entries = new Map<Ops, Entry>();
   #newest: Entry | undefined;
 
-  /**
-   * @param head where the pointer to the newest ops lies
-   * @param free gives memory back that guest code may still be reading
-   */
-  constructor(engine: Engine, heap: Arena, head: () => bigint, free: (place: bigint, size: number) => void) {
+  /** @param head where the pointer to the newest ops lies */
+  constructor(engine: Engine, heap: Arena, head: () => bigint) {
     this.#engine = engine;
     this.#heap = heap;
     this.#head = head;
-    this.#free = free;
   }
 
   /** Makes room for an ops that has no place of its own. */
@@ -79,7 +74,7 @@ export class GuestOpsList {
     else newer.older = older;
     if (older !== undefined) older.newer = newer;
     this.#entries.delete(ops);
-    for (const { place, size } of entry.hashes) this.#free(place, size);
+    for (const { place, size } of entry.hashes) this.#heap.free(place, size);
   }
 
   /** The ops has other hashes now. @throws {SiteError} ENOMEM; it has the old ones then */
@@ -89,7 +84,7 @@ export class GuestOpsList {
     const old = entry.hashes;
     entry.hashes = this.#makeHashes(ops);
     this.#pointToHashes(entry);
-    for (const { place, size } of old) this.#free(place, size);
+    for (const { place, size } of old) this.#heap.free(place, size);
   }
 
   #pointToHashes({ place, hashes: [filter, notrace] }: Entry): void {
