@@ -5,6 +5,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { TrampolineError } from '../errors.ts';
 import { addCheck } from './check.ts';
 import { addInspect } from './inspect.ts';
+import { addPlan } from './plan.ts';
 import { addReport } from './report.ts';
 import { addTrace } from './trace.ts';
 import { addVerify } from './verify.ts';
@@ -27,6 +28,7 @@ const program = new Command('tramp64')
 addVerify(program);
 addInspect(program);
 addTrace(program);
+addPlan(program);
 addCheck(program);
 addReport(program);
 for (const command of program.commands.flatMap((one) => [one, ...one.commands])) {
