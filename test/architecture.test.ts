@@ -85,6 +85,8 @@ describe('imports', () => {
 
   test('where a call arrived is computed without the core and without livepatch', () => {
     expect(importsOf(join(SRC, 'ftrace/arrival.ts')).filter((name) => /core|livepatch/.test(name))).toEqual([]);
+    const inWasm = importsOf(join(ROOT, 'assembly/cpu/arrival.ts'));
+    expect(inWasm.filter((name) => name.startsWith('../'))).toEqual([]);
   });
 });
 

@@ -1,4 +1,5 @@
 // What the CPU exports: setting up, guest memory, state and runs.
+import { initArrivals } from './arrival';
 import { initBlocks, setGateAddress } from './blocks';
 import { Flags } from './flags';
 import { initFrames } from './frames';
@@ -6,8 +7,19 @@ import { initPages } from './pages';
 import { oneByteRows, threeByteRows, twoByteRows } from './rows-integer';
 import { sseFloatRows, sseIntegerRows, sseMoveRows, sseThreeByteRows } from './rows-sse';
 import { MXCSR } from './state';
+import { initStops } from './stops';
 import { Tlb } from './tlb';
 
+export {
+  arrivalState,
+  arrivals,
+  FIRST_ARRIVAL,
+  glueRanges,
+  takeArrivals,
+  watchArrivals,
+} from './arrival';
+export { dropAll, setStop } from './blocks';
+export { DECODE_AT, decodeBytes, decodedPlace } from './decode';
 export { GATE_ANSWER, setGateInWasm } from './gate';
 export { isExecutable, isMapped, mapPages, protectPages, readable, reservePages, unmapPages, writable } from './guest';
 export { isaList, isaRows } from './rows';
@@ -17,7 +29,7 @@ export { FAULT, GENERAL, MXCSR, REP_RIP, RIP, STATE, STATE_SIZE, TASK, XMM } fro
 /** Carves the CPU's tables and the first frames at `base`; `pool` bytes hold decoded blocks. False: no memory. */
 export function initCpu(base: usize, pool: u32): bool {
   initFrames(base);
-  if (!initPages() || !initBlocks(pool)) return false;
+  if (!initPages() || !initBlocks(pool) || !initArrivals() || !initStops()) return false;
   oneByteRows();
   twoByteRows();
   threeByteRows();

@@ -40,7 +40,8 @@ export async function wasmSubject(image: GuestImage): Promise<Subject> {
     engine.map(address, BigInt(bytes.length), access);
     engine.write(address, bytes);
   }
-  engine.useCore(GATE, task);
+  engine.redirection.useCore(GATE);
+  engine.redirection.setTask(task);
   return {
     time: async (run) => {
       const { stackTop, until } = image;

@@ -6,6 +6,7 @@ import { TrampolineError } from '../errors.ts';
 import { addBench } from './bench.ts';
 import { addCheck } from './check.ts';
 import { addInspect } from './inspect.ts';
+import { addIsa } from './isa.ts';
 import { addReport } from './report.ts';
 import { addTrace } from './trace.ts';
 import { addVerify } from './verify.ts';
@@ -27,6 +28,7 @@ const program = new Command('tramp64')
   .exitOverride();
 addVerify(program);
 addInspect(program);
+addIsa(program);
 addTrace(program);
 addCheck(program);
 addReport(program);
