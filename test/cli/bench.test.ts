@@ -189,17 +189,11 @@ describe('wrong usage ends with 2:', () => {
 });
 
 test('Ctrl-C prints what is finished and ends with 130', async () => {
-  const child = spawn(process.execPath, [
-    CLI,
-    'bench',
-    '--rounds',
-    '10000',
-    '--sample',
-    '50',
-    '--only',
-    'jmp',
-    '--no-series',
-  ]);
+  const child = spawn(
+    process.execPath,
+    [...COMMAND, '--rounds', '10000', '--sample', '50', '--only', 'jmp', '--no-series'],
+    { cwd: ROOT },
+  );
   let stdout = '';
   child.stdout.on('data', (chunk) => {
     stdout += chunk;
