@@ -1,9 +1,11 @@
 // Runs: slices of a budget, single steps, and the slower loop that tells the host of each block.
 
-import { blockAt, setStepping, setUntil, stepBlock } from './blocks';
+import { blockAt, COUNT, setStepping, setUntil, stepBlock } from './blocks';
 import { execute } from './execute';
 import { blockEntered } from './host';
 import { EXTRA, FAULT, LEFT, Reason, RIP } from './state';
+import { Tlb } from './tlb';
+import { recording, Traces } from './traces';
 
 /** Instructions per call of `execute`: V8 replaces code only between calls. */
 const SLICE: i64 = 65536;
@@ -39,14 +41,16 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool): Reason {
   begin();
   store<u64>(RIP, from);
   setUntil(until);
+  Traces.allow(!hooked && !Tlb.isTraced);
   const total = <i64>budget;
   while (true) {
     const rip = load<u64>(RIP);
     const block = blockAt(rip);
     if (!block) return Reason.Fault;
     let most = min<i64>(total - paid, SLICE);
-    const count = load<u32>(block, 8);
+    const count = load<u32>(block, 8) & COUNT;
     if (count > <u32>most) {
+      Traces.end(rip);
       if (!most) return Reason.Slice;
       // less is left than the next block needs: instruction by instruction
       const reason = stepOnce();
@@ -58,8 +62,17 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool): Reason {
       if (answer && load<u64>(STOP_AT) - rip < load<u32>(block, 24)) return runTo(load<u64>(STOP_AT));
       most = count;
     }
+    if (recording) {
+      Traces.next(block);
+      if (recording) most = count;
+    }
     const reason = slice(blockAt(rip), <i32>most);
-    if (reason != Reason.Slice) return reason;
+    if (reason == Reason.Hot) Traces.record();
+    else if (reason != Reason.Slice) {
+      if (reason == Reason.Until) Traces.end(load<u64>(RIP));
+      else Traces.cut();
+      return reason;
+    }
   }
 }
 

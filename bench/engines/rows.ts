@@ -30,6 +30,7 @@ const atMost = (what: string, goal: number, slower: Place, faster: Place): Row =
 
 /** Names of subjects. */
 export const INTERPRETER = 'wasm interpreter';
+export const JIT = 'wasm with JIT';
 export const NATIVE = 'native Unicorn';
 export const UNICORN_JS = 'unicorn.js';
 export const QEMU = 'qemu-user';

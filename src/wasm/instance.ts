@@ -19,6 +19,10 @@ export interface HostCalls {
   memoryAccessed(kind: number, address: bigint, size: number): void;
   /** The gate was entered; the answer goes to GATE_ANSWER. */
   gateEntered(low: number, high: number): void;
+  /** Blocks ran one after the other and are worth compiling: `count` of them, listed at `blocks`. */
+  traceRecorded(id: number, blocks: number, count: number, low: number, high: number): void;
+  /** The function at `slot` of the table is no longer needed. */
+  traceDropped(slot: number): void;
 }
 
 /** An instance with memory of its own; two of them know nothing of each other. */
@@ -49,6 +53,9 @@ export class Instance {
         blockEntered: (low: number, high: number, size: number) => this.host?.blockEntered(low, high, size) ?? 0,
         memoryAccessed: (kind: number, address: bigint, size: number) => this.host?.memoryAccessed(kind, address, size),
         gateEntered: (low: number, high: number) => this.host?.gateEntered(low, high),
+        traceRecorded: (id: number, blocks: number, count: number, low: number, high: number) =>
+          this.host?.traceRecorded(id, blocks, count, low, high),
+        traceDropped: (slot: number) => this.host?.traceDropped(slot),
       },
     };
     // The interface is generated from the declarations that asc wrote for this very module.
