@@ -1,21 +1,25 @@
 // Blocks: straight runs of decoded ops, found by address, chained by the jumps that end them, dropped when bytes change.
 
+import { glueEnd, markOf, TRAMPOLINE } from './arrival';
 import { Decoded, decode, decodedCondition, decodedForm, decodedLength, decodedMnemonic, LONGEST } from './decode';
 import { allocateArea, PAGE } from './frames';
 import { Hot, specialise } from './hot';
 import { OP_SIZE } from './op';
 import { EXECUTE, Page, Pages } from './pages';
-import { Fault, FaultAccess, FaultKind, RIP } from './state';
+import { Fault, FaultAccess, FaultKind, Reason, RIP } from './state';
+import { Stops } from './stops';
 import { Tlb } from './tlb';
 import { Traces } from './traces';
 
 //  0 rip    u64  address of the first instruction
-//  8 count  u32  instructions, the pseudo op at the end not counted; HEAT for each entry that is left until it is hot
+//  8 count  u32  instructions, the pseudo op at the end not counted; HEAT for each entry until it is hot, and WATCHED
+//                where calls pass to arrive later
 // 12 next   u32  ► next block in the same bucket
 // 16 page   u32  ► next block on the page of the first byte
 // 20 page2  u32  ► next block on the page of the last byte, where that is another one
 // 24 size   u32  bytes of guest code
-// 28 ops    u32  ops, the pseudo op counted
+// 28 ops    u16  ops, the pseudo op counted
+// 30 mark   u16  GLUE, TRAMPOLINE of arrival.ts
 // 32 the ops
 // A block of no ops is a marker: a trace has instructions of these bytes, and `next` is its id.
 @unmanaged
@@ -26,14 +30,18 @@ export class Block {
   page: u32;
   page2: u32;
   size: u32;
-  ops: u32;
+  ops: u16;
+  mark: u16;
 }
 
 export const BLOCK_HEADER: usize = 32;
 /** The instructions in a block's count. */
 export const COUNT: i32 = 0xffff;
-/** One entry of a block, in its count: more than any slice has left, so that `execute` looks closer. */
+/** In a block's count, one entry until it is hot: more than any run has left, so that `execute` looks closer. */
 export const HEAT: u32 = 1 << 16;
+export const MOST_HEAT: u32 = 0x3fff;
+/** In a block's count, with the same effect: a trampoline. */
+const WATCHED: u32 = 1 << 30;
 /** The longest block: it bounds how far the end of the budget can be away. */
 const MOST_OPS: u32 = 64;
 const BLOCK_MOST: usize = BLOCK_HEADER + (MOST_OPS + 1) * OP_SIZE;
@@ -111,7 +119,8 @@ function build(rip: u64): usize {
   const block = changetype<Block>(poolNext);
   if (!fill(block, rip, MOST_OPS)) return 0;
   poolNext += BLOCK_HEADER + <usize>block.ops * OP_SIZE;
-  if (block.count) block.count |= Traces.heat() * HEAT;
+  block.mark = <u16>markOf(rip);
+  if (block.count) block.count |= Traces.heat() * HEAT | (block.mark & TRAMPOLINE ? WATCHED : 0);
   const head = bucket(rip);
   block.next = load<u32>(head);
   store<u32>(head, <u32>changetype<usize>(block));
@@ -169,12 +178,20 @@ function fill(block: Block, first: u64, most: u32): bool {
   const single = most == 1;
   if (first == untilAddress && !single) {
     pseudo(block, Hot.Until, first);
+    store<u32>(changetype<usize>(block) + BLOCK_HEADER, Reason.Until, 8);
     return true;
   }
   if (hasGate && first == gateAddress) {
     pseudo(block, Hot.Gate, first);
     return true;
   }
+  if (!single && Stops.has(first) && changetype<usize>(executable(first))) {
+    pseudo(block, Hot.Until, first);
+    store<u32>(changetype<usize>(block) + BLOCK_HEADER, Reason.Stopped, 8);
+    return true;
+  }
+  // a block ends with the redirection code it begins in, so that a call arrives at the start of one
+  const edge = single ? 0 : glueEnd(first);
   let rip = first;
   while (true) {
     const op = changetype<usize>(block) + BLOCK_HEADER + <usize>block.ops * OP_SIZE;
@@ -206,11 +223,15 @@ function fill(block: Block, first: u64, most: u32): bool {
       if (single) pseudo(block, Hot.Stepped, rip);
       return true;
     }
-    if (block.count >= most || rip == untilAddress || (hasGate && rip == gateAddress) || onPage(rip) != onPage(first))
-      break;
+    if (block.count >= most || onPage(rip) != onPage(first) || endsAt(rip) || (edge && rip >= edge)) break;
   }
   pseudo(block, single ? Hot.Stepped : Hot.FallThrough, rip);
   return true;
+}
+
+/** Whether no block may run past this address. */
+function endsAt(rip: u64): bool {
+  return rip == untilAddress || (hasGate && rip == gateAddress) || Stops.has(rip);
 }
 
 /** Decodes the instruction at `rip`; Short with a fault recorded where its bytes cannot be fetched. */
@@ -361,6 +382,14 @@ export function setGateAddress(address: u64): void {
   gateAddress = address;
   hasGate = true;
   invalidateAt(address, 1);
+}
+
+/** Makes runs stop at an address, or no longer; false where there are as many stops as fit. */
+export function setStop(address: u64, on: bool): bool {
+  if (!on) Stops.remove(address);
+  else if (!Stops.add(address)) return false;
+  invalidateAt(address, 1);
+  return true;
 }
 
 function invalidateAt(address: u64, size: u32): void {

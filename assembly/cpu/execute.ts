@@ -1,6 +1,7 @@
 // The dispatch loop: one op after the other, one block after the other, until a reason to leave.
 
-import { BLOCK_HEADER, blockAt, COUNT, chain, HEAT } from './blocks';
+import { Arrivals, Entered, entered } from './arrival';
+import { BLOCK_HEADER, blockAt, COUNT, chain, HEAT, MOST_HEAT } from './blocks';
 import { cold } from './execute-cold';
 import { Flags, TF } from './flags';
 import { enterGate } from './gate';
@@ -46,6 +47,7 @@ export function execute(block: usize): Reason {
   let op: usize = 0;
   let rip: u64 = 0;
   let at: usize = 0;
+  let mask: i32 = Arrivals.mask();
   let count: i32 = load<i32>(block, 8) & COUNT;
   if (count > left) return leaveAt(Reason.Slice, load<u64>(block), left);
   left -= count;
@@ -64,7 +66,7 @@ export function execute(block: usize): Reason {
         break;
       }
       case Hot.Until:
-        return leaveAt(Reason.Until, load<u64>(op, 24), left);
+        return leaveAt(<Reason>load<u32>(op, 8), load<u64>(op, 24), left);
       case Hot.Stepped:
         return leaveAt(Reason.Stepped, load<u64>(op, 24), left);
       case Hot.Gate: {
@@ -80,6 +82,7 @@ export function execute(block: usize): Reason {
         const before = left;
         if (Traces.areAllowed && left >= load<i32>(op, LONGEST_WAY)) {
           left = call_indirect<i32>(load<u32>(op, SLOT), left);
+          mask = Arrivals.mask();
         }
         // without a step in it, the first instruction is the interpreter's
         block = left == before ? <usize>load<u32>(op, PLAIN) : blockAt(load<u64>(RIP));
@@ -1075,10 +1078,13 @@ export function execute(block: usize): Reason {
       return Reason.Fault;
     }
     count = load<i32>(block, 8);
-    if (count > left) {
-      if (<u32>count >= HEAT && Traces.warm(block)) return leaveAt(Reason.Hot, load<u64>(block), left);
+    if (count > (left & mask)) {
+      const isWarm = <u32>count & (MOST_HEAT * HEAT);
       count &= COUNT;
       if (count > left) return leaveAt(Reason.Slice, load<u64>(block), left);
+      if (isWarm && Traces.warm(block)) return leaveAt(Reason.Hot, load<u64>(block), left);
+      mask = entered(load<u16>(block, 30), load<u64>(block));
+      if (mask == Entered.Stop) return leaveAt(Reason.Stopped, load<u64>(block), left);
     }
     left -= count;
     op = block + BLOCK_HEADER;

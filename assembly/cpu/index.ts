@@ -1,4 +1,5 @@
 // What the CPU exports: setting up, guest memory, state and runs.
+import { initArrivals } from './arrival';
 import { initBlocks, setGateAddress } from './blocks';
 import { Flags } from './flags';
 import { initFrames } from './frames';
@@ -6,9 +7,19 @@ import { initPages } from './pages';
 import { oneByteRows, threeByteRows, twoByteRows } from './rows-integer';
 import { sseFloatRows, sseIntegerRows, sseMoveRows, sseThreeByteRows } from './rows-sse';
 import { MXCSR } from './state';
+import { initStops } from './stops';
 import { Tlb } from './tlb';
 import { initTraces } from './traces';
 
+export {
+  arrivalState,
+  arrivals,
+  FIRST_ARRIVAL,
+  glueRanges,
+  takeArrivals,
+  watchArrivals,
+} from './arrival';
+export { dropAll, setStop } from './blocks';
 export { high64 } from './execute';
 export { GATE_ANSWER, setGateInWasm, traceGate } from './gate';
 export { isExecutable, isMapped, mapPages, protectPages, readable, reservePages, unmapPages, writable } from './guest';
@@ -32,13 +43,13 @@ export {
   XMM,
 } from './state';
 export { ENTRY_MASK, ENTRY_SHIFT, TLB } from './tlb';
-export { traceFrame, traceRead, traceStore } from './trace-calls';
+export { traceAwaits, traceFrame, tracePasses, traceRead, traceStore } from './trace-calls';
 export { installTrace, refuseTrace, setTraces } from './traces';
 
 /** Carves the CPU's tables and the first frames at `base`; `pool` bytes hold decoded blocks. False: no memory. */
 export function initCpu(base: usize, pool: u32): bool {
   initFrames(base);
-  if (!initPages() || !initBlocks(pool) || !initTraces()) return false;
+  if (!initPages() || !initBlocks(pool) || !initArrivals() || !initStops() || !initTraces()) return false;
   oneByteRows();
   twoByteRows();
   threeByteRows();

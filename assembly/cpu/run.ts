@@ -1,9 +1,10 @@
 // Runs: slices of a budget, single steps, and the slower loop that tells the host of each block.
 
+import { Entered, entered, markOf } from './arrival';
 import { blockAt, COUNT, setStepping, setUntil, stepBlock } from './blocks';
 import { execute } from './execute';
 import { blockEntered } from './host';
-import { EXTRA, FAULT, LEFT, Reason, RIP } from './state';
+import { EXTRA, FAULT, LEFT, REP_RIP, Reason, RIP } from './state';
 import { Tlb } from './tlb';
 import { recording, Traces } from './traces';
 
@@ -36,22 +37,31 @@ function slice(block: usize, most: i32): Reason {
   return reason;
 }
 
-/** Runs from `from` to `until`; Reason.Slice means that the budget is spent. */
-export function run(from: u64, until: u64, budget: f64, hooked: bool): Reason {
+/**
+ * Runs from `from` to `until`; Reason.Slice means that the budget is spent.
+ *
+ * @param leaves `from` is an address that runs stop at: its instruction is executed all the same
+ */
+export function run(from: u64, until: u64, budget: f64, hooked: bool, leaves: bool): Reason {
   begin();
   store<u64>(RIP, from);
   setUntil(until);
   Traces.allow(!hooked && !Tlb.isTraced);
   const total = <i64>budget;
+  if (leaves && total) {
+    const reason = leaveStop();
+    if (reason != Reason.Stepped) return reason;
+  }
   while (true) {
     const rip = load<u64>(RIP);
     const block = blockAt(rip);
     if (!block) return Reason.Fault;
     let most = min<i64>(total - paid, SLICE);
     const count = load<u32>(block, 8) & COUNT;
+    if (count > <u32>most && !most) return Reason.Slice;
+    if (count && entered(load<u16>(block, 30), rip) == Entered.Stop) return Reason.Stopped;
     if (count > <u32>most) {
       Traces.end(rip);
-      if (!most) return Reason.Slice;
       // less is left than the next block needs: instruction by instruction
       const reason = stepOnce();
       if (reason != Reason.Stepped) return reason;
@@ -67,12 +77,26 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool): Reason {
       if (recording) most = count;
     }
     const reason = slice(blockAt(rip), <i32>most);
-    if (reason == Reason.Hot) Traces.record();
-    else if (reason != Reason.Slice) {
-      if (reason == Reason.Until) Traces.end(load<u64>(RIP));
-      else Traces.cut();
-      return reason;
+    if (reason == Reason.Hot) {
+      Traces.record();
+      continue;
     }
+    if (reason == Reason.Slice) continue;
+    if (reason == Reason.Until || reason == Reason.Stopped) Traces.end(load<u64>(RIP));
+    else Traces.cut();
+    // where a run stops it may have arrived as well
+    if (reason == Reason.Stopped) entered(markOf(load<u64>(RIP)), load<u64>(RIP));
+    return reason;
+  }
+}
+
+/** Executes the instruction at RIP, all iterations of it, as the first one of a run. */
+function leaveStop(): Reason {
+  const rip = load<u64>(RIP);
+  if (entered(markOf(rip), rip) == Entered.Stop) return Reason.Stopped;
+  while (true) {
+    const reason = stepOnce();
+    if (reason != Reason.Stepped || !load<u64>(REP_RIP)) return reason;
   }
 }
 

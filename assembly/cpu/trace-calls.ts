@@ -1,5 +1,6 @@
 // What compiled traces call: memory off their fast paths, and the stack frame.
 
+import { Arrivals, Entered, entered, TRAMPOLINE } from './arrival';
 import { changes } from './blocks';
 import { Tlb } from './tlb';
 
@@ -22,4 +23,14 @@ export function traceStore(address: u64, value: u64, size: u32): u32 {
 /** Where `size` bytes of the stack can be read and written without faults and without changing code, or 0. */
 export function traceFrame(address: u64, size: u32): usize {
   return Tlb.direct(address, size);
+}
+
+/** A trampoline is entered: whether an arrival is awaited from now on. The block where it happens is the interpreter's. */
+export function tracePasses(): bool {
+  return entered(TRAMPOLINE, 0) == Entered.Awaited;
+}
+
+/** Whether an arrival is awaited. */
+export function traceAwaits(): bool {
+  return Arrivals.mask() == Entered.Awaited;
 }

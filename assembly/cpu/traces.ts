@@ -45,7 +45,6 @@ const MOST_BLOCKS: u32 = 48;
 const MOST_INSTRUCTIONS: u32 = 512;
 /** How much more it takes to be hot with each trace that was dropped, and at most. */
 const COOLING: u32 = 64;
-const HOTTEST: u32 = 16383;
 
 /** Entries after which a block is hot; 0 while traces are off. */
 let threshold: u32 = 0;
@@ -70,14 +69,14 @@ export function initTraces(): bool {
 
 /** Compiles blocks that were entered `entries` times; 0: none, and those that exist no longer run. */
 export function setTraces(entries: u32): void {
-  threshold = min(entries, HOTTEST);
+  threshold = min(entries, MOST_HEAT);
 }
 
 @unmanaged
 export class Traces {
   /** How often a new block has to be entered. */
   static heat(): u32 {
-    return threshold ? min(threshold + dropped * COOLING * u32(threshold > 1), HOTTEST) : 0;
+    return threshold ? min(threshold + dropped * COOLING * u32(threshold > 1), MOST_HEAT) : 0;
   }
 
   /** Of the run that begins. */
@@ -96,7 +95,7 @@ export class Traces {
     if (!allowed || recording) return false;
     const count = load<u32>(block, 8) - HEAT;
     store<u32>(block, count, 8);
-    return count < HEAT && live < MOST_TRACES;
+    return !(count & (MOST_HEAT * HEAT)) && live < MOST_TRACES;
   }
 
   /** Starts recording with the block that is about to run. */

@@ -42,7 +42,8 @@ export async function wasmSubject(image: GuestImage, jit: 'sync' | false): Promi
     engine.map(address, BigInt(bytes.length), access);
     engine.write(address, bytes);
   }
-  engine.useCore(GATE, task);
+  engine.redirection.useCore(GATE);
+  engine.redirection.setTask(task);
   return {
     time: async (run) => {
       const { stackTop, until } = image;

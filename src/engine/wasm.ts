@@ -2,6 +2,7 @@
 import { address as checked, hex, wrap } from '../address.ts';
 import { EngineError } from '../errors.ts';
 import { Instance } from '../wasm/instance.ts';
+import { join } from './blocks.ts';
 import {
   type Access,
   type Engine,
@@ -16,6 +17,7 @@ import {
 } from './engine.ts';
 import { defaultJitMode, Jit, type JitCounts, type JitMode } from './jit/jit.ts';
 import { Mappings } from './mappings.ts';
+import { WasmRedirection } from './wasm-redirection.ts';
 
 const PAGE = 4096;
 /** Bytes for decoded blocks: about 100,000 blocks of ten instructions. */
@@ -51,9 +53,10 @@ export async function createWasm(instance?: Instance, jit?: JitMode): Promise<Wa
   return new WasmEngine(own, jit);
 }
 
-/** See Engine; `useCore` is what only this one can do. */
+/** See Engine. */
 export class WasmEngine implements Engine {
   readonly name: EngineName = 'wasm';
+  readonly redirection: WasmRedirection;
   readonly #instance: Instance;
   readonly #mappings = new Mappings();
   #gate: { readonly address: bigint; handler: GateHandler } | undefined;
@@ -68,7 +71,14 @@ export class WasmEngine implements Engine {
     if (!exports.initCpu(exports.used(), POOL)) {
       throw new EngineError('ENOMEM', 'no memory for the tables of the CPU', { operation: 'create engine' });
     }
+    this.redirection = new WasmRedirection(instance, {
+      idle: (operation) => this.#idle(operation),
+      placeGate: (address) => this.#placeGate(address, () => undefined),
+      execute: (options, body) => this.#execute(options, body),
+      start: (options, leaves) => this.#start(options, leaves),
+    });
     instance.host = {
+      arrived: (low, high, dispatched) => this.redirection.arrived(low, high, dispatched),
       blockEntered: (low, high, size) => this.#blockEntered(low, high, size),
       memoryAccessed: (kind, address, size) =>
         this.#running?.onMemory?.(kind === 0 ? 'read' : 'write', wrap(address), size),
@@ -158,16 +168,7 @@ export class WasmEngine implements Engine {
 
   run(options: RunOptions): Exit {
     this.#idle('run');
-    checked(options.from, 'from');
-    checked(options.until, 'until');
-    if (!(options.budget >= 0))
-      throw new RangeError(`"budget" expected a count of instructions, got ${options.budget}`);
-    const { exports } = this.#instance;
-    this.#instance.u64[exports.REP_RIP.value / 8] = 0n;
-    const budget = Math.min(Math.trunc(options.budget), Number.MAX_SAFE_INTEGER);
-    return this.#execute(options, () =>
-      exports.run(options.from, options.until, budget, options.onBlock !== undefined),
-    );
+    return this.#execute(options, () => this.#start(options, false));
   }
 
   step(): Exit {
@@ -179,19 +180,6 @@ export class WasmEngine implements Engine {
     this.#idle('gate');
     this.#placeGate(address, handler);
     this.#instance.exports.setGateInWasm(false);
-  }
-
-  /**
-   * Lets the core in the same instance answer at the gate, for `task` (a handle of the core): a redirected call then
-   * never leaves WASM.
-   *
-   * @throws {EngineError} EFAULT `address` is not mapped executable · EINVAL the gate is elsewhere
-   */
-  useCore(address: bigint, task: number): void {
-    this.#idle('gate');
-    this.#placeGate(address, () => undefined);
-    this.#instance.u32[this.#instance.exports.TASK.value / 4] = task;
-    this.#instance.exports.setGateInWasm(true);
   }
 
   dispose(): void {
@@ -219,6 +207,17 @@ export class WasmEngine implements Engine {
     this.#gate = { address, handler };
     this.#instance.exports.setGate(address);
     this.#jit?.setGate(address);
+  }
+
+  /** Checks the options and runs. */
+  #start({ from, until, budget, onBlock }: RunOptions, leaves: boolean): number {
+    checked(from, 'from');
+    checked(until, 'until');
+    if (!(budget >= 0)) throw new RangeError(`"budget" expected a count of instructions, got ${budget}`);
+    const { exports } = this.#instance;
+    this.#instance.u64[exports.REP_RIP.value / 8] = 0n;
+    const most = Math.min(Math.trunc(budget), Number.MAX_SAFE_INTEGER);
+    return exports.run(from, until, most, onBlock !== undefined, leaves);
   }
 
   #execute(options: RunOptions | undefined, body: () => number): Exit {
@@ -313,10 +312,6 @@ export class WasmEngine implements Engine {
 
 function busy(operation: string): EngineError {
   return new EngineError('EBUSY', 'the engine is running', { operation });
-}
-
-function join(low: number, high: number): bigint {
-  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 }
 
 function accessBits(access: Access): number {

@@ -51,7 +51,7 @@ export const USER_MAP: GuestMap = {
   modules: { base: 0x30000000n, size: 0x10000000n },
   routines: { base: 0x40000000n, size: 0x1000n },
   handlers: { base: 0x40004000n, size: 0xc000n },
-  trampolines: { base: 0x40010000n, size: 0x30000000n },
+  trampolines: { base: 0x40010000n, size: 0x2fff0000n },
 };
 
 /** Offset of the stack canary from gs (-mstack-protector-guard-reg=gs, the kernel's fixed_percpu_data). */

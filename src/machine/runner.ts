@@ -1,7 +1,7 @@
 // Runs guest calls on one engine: one has the CPU, the others wait with their registers. Engine runs never nest: a run
 // that must wait leaves the engine first, and goes on from its saved registers later.
 import type { Core } from '../core/core.ts';
-import { type Engine, type Exit, GENERAL_REGISTERS, type RegisterName } from '../engine/engine.ts';
+import { type ArrivalState, type Engine, type Exit, GENERAL_REGISTERS, type RegisterName } from '../engine/engine.ts';
 import { EngineError } from '../errors.ts';
 import { ArrivalWatch } from '../ftrace/arrival.ts';
 import type { Handlers } from '../ftrace/guest/handlers.ts';
@@ -58,6 +58,8 @@ export class Runner {
   readonly #services = new Map<bigint, Service>();
   /** The run that has the CPU; its task is the current one. */
   #running: GuestRun | undefined;
+  /** The state of the glue that the engine knows. */
+  #glueKnown = -1;
 
   constructor(parts: RunnerParts) {
     this.#parts = parts;
@@ -76,6 +78,7 @@ export class Runner {
 
   /** Serves the calls of a routine: the guest never executes what stands at `address`. */
   serve(address: bigint, service: Service): void {
+    this.#parts.engine.redirection?.setStop(address, true);
     this.#services.set(address, service);
   }
 
@@ -147,7 +150,7 @@ export class Runner {
       owned.runs.push(run);
       core.setContext(task.handle, context);
       this.#parts.handlers.begin(task.handle, outer === undefined);
-      this.#running = run;
+      this.#give(run);
       return run;
     } catch (error) {
       this.#leave(task, undefined);
@@ -157,11 +160,18 @@ export class Runner {
 
   /** Watches where the run arrives. @param stop whether it stops at an arrival */
   watch(run: GuestRun, onArrival: ((arrival: Location) => void) | undefined, stop = false): void {
-    run.watch = new ArrivalWatch(this.#parts.glue, this.#parts.trampolines, (at, dispatched) => {
-      const arrival = this.#arrivalAt(run, at, dispatched);
-      run.arrivals.push({ arrival, dispatched });
-      onArrival?.(arrival);
-      return stop;
+    const { glue, trampolines } = this.#parts;
+    run.watch = new ArrivalWatch({
+      glue,
+      trampolines,
+      entrySp: run.parts.entry.get('rsp') ?? 0n,
+      atOnce: stop || onArrival !== undefined,
+      onArrival: (at, dispatched, state) => {
+        const arrival = this.#arrivalAt(run, at, dispatched, state);
+        run.arrivals.push({ arrival, dispatched });
+        onArrival?.(arrival);
+        return stop;
+      },
     });
   }
 
@@ -173,17 +183,11 @@ export class Runner {
    */
   advance(run: GuestRun): Exit {
     const { engine } = this.#parts;
-    const { returnTo } = run.parts;
     try {
       // it may have slept at the entry of a service
       if (run.resumed) this.serveAt(run, engine.readRegister('rip'));
       for (;;) {
-        const exit = engine.run({
-          from: engine.readRegister('rip'),
-          until: returnTo,
-          budget: run.left,
-          onBlock: (address, size) => this.#blockEntered(run, address, size),
-        });
+        const exit = this.#runPiece(run);
         run.instructions += exit.instructions;
         const ended = { ...exit, instructions: run.instructions };
         if (exit.reason !== 'stopped') return ended;
@@ -196,7 +200,7 @@ export class Runner {
         if (!this.serveAt(run, exit.rip)) return ended;
       }
     } finally {
-      this.#running = undefined;
+      this.#take();
       if (!run.parked) this.#leave(run.parts.task, run);
     }
   }
@@ -205,7 +209,7 @@ export class Runner {
    * Ends a run that was stepped by hand instead of by `advance`; harmless where it has ended already.
    */
   end(run: GuestRun): void {
-    if (this.#running === run) this.#running = undefined;
+    if (this.#running === run) this.#take();
     this.#leave(run.parts.task, run);
   }
 
@@ -226,7 +230,7 @@ export class Runner {
     run.parked = false;
     run.resumed = true;
     run.stopAt = until;
-    this.#running = run;
+    this.#give(run);
     return run;
   }
 
@@ -238,12 +242,12 @@ export class Runner {
     const { task, context } = run.parts;
     run.cpu = saveCpu(engine);
     run.preemptCount = this.#parts.handlers.suspend();
-    this.#running = undefined;
+    this.#take();
     let result: bigint;
     try {
       result = service(new ServiceCall(engine, task, run.cpu));
     } finally {
-      this.#running = run;
+      this.#give(run);
     }
     restoreCpu(engine, run.cpu);
     run.cpu = undefined;
@@ -262,6 +266,45 @@ export class Runner {
     if (outer?.cpu === undefined) return { room: wholeArea(area), frame: undefined };
     const frame = pushInterrupted(this.#parts.engine, outer.cpu);
     return { room: roomBelow(area, frame, outer.parts.dataEnd), frame };
+  }
+
+  /** Lets the engine run until it leaves for the host. */
+  #runPiece(run: GuestRun): Exit {
+    const { engine } = this.#parts;
+    const { redirection } = engine;
+    const from = engine.readRegister('rip');
+    const options = { from, until: run.parts.returnTo, budget: run.left };
+    if (redirection === undefined) {
+      return engine.run({ ...options, onBlock: (address, size) => this.#blockEntered(run, address, size) });
+    }
+    const { stopAt } = run;
+    const leaves = run.resumed && from === stopAt;
+    run.resumed = false;
+    const parks = stopAt !== undefined && !this.#services.has(stopAt);
+    if (parks) redirection.setStop(stopAt, true);
+    try {
+      return redirection.run(options, run.watch, leaves);
+    } finally {
+      if (parks) redirection.setStop(stopAt, false);
+    }
+  }
+
+  /** Gives a run the CPU. */
+  #give(run: GuestRun): void {
+    const { glue, trampolines } = this.#parts;
+    const { redirection } = this.#parts.engine;
+    this.#running = run;
+    if (redirection === undefined) return;
+    redirection.setTask(run.parts.task.handle);
+    if (this.#glueKnown === glue.version) return;
+    redirection.setGlue(glue.quads(), trampolines);
+    this.#glueKnown = glue.version;
+  }
+
+  /** Takes the CPU back. */
+  #take(): void {
+    this.#running = undefined;
+    this.#parts.engine.redirection?.setTask(this.#parts.tasks.first.handle);
   }
 
   #blockEntered(run: GuestRun, address: bigint, size: number): bigint | undefined {
@@ -312,15 +355,29 @@ export class Runner {
   }
 
   /** The arrival at `at`; for the call's own one, with what became of the registers since the entry. */
-  #arrivalAt(run: GuestRun, at: bigint, dispatched: boolean): Arrival {
-    const { engine, images } = this.#parts;
-    const location = images.locate(at);
+  #arrivalAt(
+    run: GuestRun,
+    at: bigint,
+    dispatched: boolean,
+    state: ArrivalState = stateOf(run, this.#parts.engine),
+  ): Arrival {
+    const location = this.#parts.images.locate(at);
     if (run.arrivals.length > 0) return { ...location, changed: [], returnsToCaller: true };
     const { entry, returnTo } = run.parts;
     const compared: readonly RegisterName[] = dispatched ? ARRIVING_REGISTERS : GENERAL_REGISTERS;
-    const changed = compared.filter((name) => engine.readRegister(name) !== entry.get(name));
-    return { ...location, changed, returnsToCaller: readQuad(engine, entry.get('rsp') ?? 0n) === returnTo };
+    const changed = compared.filter((name) => state.register(name) !== entry.get(name));
+    return { ...location, changed, returnsToCaller: state.returnAddress === returnTo };
   }
+}
+
+/** The CPU as it is now. */
+function stateOf(run: GuestRun, engine: Engine): ArrivalState {
+  return {
+    register: (name) => engine.readRegister(name),
+    get returnAddress() {
+      return readQuad(engine, run.parts.entry.get('rsp') ?? 0n);
+    },
+  };
 }
 
 function readQuad(engine: Engine, at: bigint): bigint {

@@ -17,6 +17,8 @@ export interface HostCalls {
   blockEntered(low: number, high: number, size: number): number;
   /** A data access while memory is traced: kind 0 read, 1 write. */
   memoryAccessed(kind: number, address: bigint, size: number): void;
+  /** A call arrived there, or the ring of arrivals is full; non-zero stops. */
+  arrived(low: number, high: number, dispatched: number): number;
   /** The gate was entered; the answer goes to GATE_ANSWER. */
   gateEntered(low: number, high: number): void;
   /** Blocks ran one after the other and are worth compiling: `count` of them, listed at `blocks`. */
@@ -52,6 +54,7 @@ export class Instance {
       host: {
         blockEntered: (low: number, high: number, size: number) => this.host?.blockEntered(low, high, size) ?? 0,
         memoryAccessed: (kind: number, address: bigint, size: number) => this.host?.memoryAccessed(kind, address, size),
+        arrived: (low: number, high: number, dispatched: number) => this.host?.arrived(low, high, dispatched) ?? 0,
         gateEntered: (low: number, high: number) => this.host?.gateEntered(low, high),
         traceRecorded: (id: number, blocks: number, count: number, low: number, high: number) =>
           this.host?.traceRecorded(id, blocks, count, low, high),

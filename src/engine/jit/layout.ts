@@ -8,6 +8,8 @@ export const IMPORTS = [
   { name: 'traceStore', signature: { parameters: [I64, I64, I32], results: [I32] } },
   { name: 'traceFrame', signature: { parameters: [I64, I32], results: [I32] } },
   { name: 'traceGate', signature: { parameters: [I64], results: [I64] } },
+  { name: 'tracePasses', signature: { parameters: [], results: [I32] } },
+  { name: 'traceAwaits', signature: { parameters: [], results: [I32] } },
   { name: 'writeFlags', signature: { parameters: [I64], results: [] } },
   { name: 'high64', signature: { parameters: [I64, I64], results: [I64] } },
 ] as const satisfies readonly Import[];

@@ -22,9 +22,13 @@ export interface Op {
 /** A straight run of ops. */
 export interface Block {
   readonly rip: bigint;
+  /** GLUE, TRAMPOLINE. */
   readonly mark: number;
   readonly ops: readonly Op[];
 }
+
+/** Marks of blocks, see assembly/cpu/arrival.ts: redirection code, and such that calls arrive somewhere after it. */
+export const TRAMPOLINE = 2;
 
 /** The register of an absent base or index. */
 export const NO_REGISTER = 128;

@@ -6,7 +6,16 @@ import { Code, I32, I64 } from './code.ts';
 import { FlagReader, type Flags, type FlagWords, type Size } from './flags.ts';
 import type { Layout } from './layout.ts';
 import { type Point, TraceMemory } from './memory.ts';
-import { ADDRESS_32, type Block, NO_REGISTER, type Op, SEGMENT_FS, SEGMENT_GS, SPECIAL } from './ops.ts';
+import {
+  ADDRESS_32,
+  type Block,
+  NO_REGISTER,
+  type Op,
+  SEGMENT_FS,
+  SEGMENT_GS,
+  SPECIAL,
+  TRAMPOLINE,
+} from './ops.ts';
 import { translateOp } from './translate-op.ts';
 import { constant, frame, RCX, RDI, RSP, State, type Value } from './values.ts';
 
@@ -93,6 +102,8 @@ export class Translator {
   /** Where the trace goes on after the block. */
   #following = 0n;
   #ended = false;
+  /** The blocks before were redirection code: the local that says whether an arrival is awaited since its trampoline. */
+  #glue: { readonly awaits: number | undefined } | undefined;
   #rejected = false;
 
   constructor(trace: Trace, layout: Layout, facts: Facts, direct: boolean, slow: number) {
@@ -122,6 +133,7 @@ export class Translator {
     for (const [i, block] of blocks.entries()) {
       this.#following = blocks[i + 1]?.rip ?? next;
       const start = this.#retired;
+      this.#enterBlock(block);
       this.#translateBlock(block);
       if (this.#retired > start) used = i + 1;
       if (this.#ended) break;
@@ -131,12 +143,35 @@ export class Translator {
     const loops = !this.#ended && next === blocks[0]?.rip && this.#isHome(this.state, RSP);
     const changed = new Set([...this.#homes.keys()].filter((i) => !this.#isHome(this.state, i)));
     const flagsChanged = !isHomeFlags(this.state.flags);
-    if (loops) this.#goRound(longest);
-    else if (!this.#ended) this.exit(this.point(constant(next)));
+    if (loops) {
+      if (blocks[0] !== undefined) this.#enterBlock(blocks[0]);
+      this.#goRound(longest);
+    }
+    if (!loops && !this.#ended) this.exit(this.point(constant(next)));
     const { low, high } = this.#memory;
     const { code } = this;
     const [usedHomes, flagsUsed] = [this.#used, this.#flagsUsed];
     return { code, longest, blocks: used, low, high, loops, changed, flagsChanged, used: usedHomes, flagsUsed };
+  }
+
+  /** Where a call may arrive after redirection code, and somebody waits for that, the block is the interpreter's. */
+  #enterBlock({ rip, mark }: Block): void {
+    const { code } = this;
+    const { tracePasses, traceAwaits } = this.#layout.functions;
+    if (mark !== 0) {
+      this.#glue ??= { awaits: undefined };
+      if (!(mark & TRAMPOLINE) || this.#glue.awaits !== undefined) return;
+      this.#glue = { awaits: code.local(I32) };
+      code.call(tracePasses).set(this.#glue.awaits ?? 0);
+      return;
+    }
+    if (this.#glue === undefined) return;
+    if (this.#glue.awaits === undefined) code.call(traceAwaits);
+    else code.get(this.#glue.awaits);
+    code.if();
+    this.exit(this.point(constant(rip)));
+    code.op('end');
+    this.#glue = undefined;
   }
 
   #translateBlock(block: Block): void {
