@@ -120,7 +120,7 @@ function build(rip: u64): usize {
   if (!fill(block, rip, MOST_OPS)) return 0;
   poolNext += BLOCK_HEADER + <usize>block.ops * OP_SIZE;
   block.mark = <u16>markOf(rip);
-  if (block.count) block.count |= Traces.heat() * HEAT | (block.mark & TRAMPOLINE ? WATCHED : 0);
+  if (block.count) block.count |= (Traces.heat() * HEAT) | (block.mark & TRAMPOLINE ? WATCHED : 0);
   const head = bucket(rip);
   block.next = load<u32>(head);
   store<u32>(head, <u32>changetype<usize>(block));

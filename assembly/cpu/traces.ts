@@ -10,6 +10,7 @@ import {
   generation,
   HEAT,
   isDropped,
+  MOST_HEAT,
   placeMarkers,
   removeMarker,
 } from './blocks';

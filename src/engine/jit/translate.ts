@@ -6,16 +6,7 @@ import { Code, I32, I64 } from './code.ts';
 import { FlagReader, type Flags, type FlagWords, type Size } from './flags.ts';
 import type { Layout } from './layout.ts';
 import { type Point, TraceMemory } from './memory.ts';
-import {
-  ADDRESS_32,
-  type Block,
-  NO_REGISTER,
-  type Op,
-  SEGMENT_FS,
-  SEGMENT_GS,
-  SPECIAL,
-  TRAMPOLINE,
-} from './ops.ts';
+import { ADDRESS_32, type Block, NO_REGISTER, type Op, SEGMENT_FS, SEGMENT_GS, SPECIAL, TRAMPOLINE } from './ops.ts';
 import { translateOp } from './translate-op.ts';
 import { constant, frame, RCX, RDI, RSP, State, type Value } from './values.ts';
 
