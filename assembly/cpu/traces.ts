@@ -44,8 +44,8 @@ const MOST_TRACES: u32 = 512;
 /** The longest trace. */
 const MOST_BLOCKS: u32 = 48;
 const MOST_INSTRUCTIONS: u32 = 512;
-/** How much more it takes to be hot with each trace that was dropped, and at most. */
-const COOLING: u32 = 64;
+/** Each trace that was dropped makes it an eighth harder to be hot: code that keeps changing is not worth compiling. */
+const COOLING: u32 = 3;
 
 /** Entries after which a block is hot; 0 while traces are off. */
 let threshold: u32 = 0;
@@ -77,7 +77,7 @@ export function setTraces(entries: u32): void {
 export class Traces {
   /** How often a new block has to be entered. */
   static heat(): u32 {
-    return threshold ? min(threshold + dropped * COOLING * u32(threshold > 1), MOST_HEAT) : 0;
+    return threshold ? min(threshold + dropped * (threshold >> COOLING), MOST_HEAT) : 0;
   }
 
   /** Of the run that begins. */

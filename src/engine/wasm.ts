@@ -45,7 +45,7 @@ const ACCESSES = ['read', 'write', 'fetch'] as const;
  * Makes a CPU.
  *
  * @param instance the instance whose memory it uses, after the core's pools are carved; its own by default
- * @param jit when hot code is compiled; in Node and in workers `sync` by default, unless TRAMP64_JIT is `off`
+ * @param jit when hot code is compiled; see `defaultJitMode` for what it is by default
  * @throws {EngineError} ENOMEM no memory for its tables
  */
 export async function createWasm(instance?: Instance, jit?: JitMode): Promise<WasmEngine> {

@@ -5,10 +5,11 @@ import { type Layout, layoutOf } from './layout.ts';
 import { readBlock } from './ops.ts';
 
 /**
- * When traces are compiled: while the guest waits, which workers and Node allow at any size, or beside it, as browsers
- * want it on their main thread. `false`: never. Results are the same.
+ * When hot code is compiled: while the guest waits (`sync`), which Node and workers allow at any size, or beside it
+ * (`async`), as browsers want it on their main thread. `eager`: as `sync`, but all code is hot that runs a second time,
+ * for tests. `false`: never. Results are the same.
  */
-export type JitMode = 'sync' | 'async' | false;
+export type JitMode = 'sync' | 'async' | 'eager' | false;
 
 /** Entries after which a block is hot. Compiling costs as much as a few thousand passes through a trampoline save. */
 const HOT = 500;
@@ -25,22 +26,22 @@ export interface JitCounts {
   readonly refused: number;
 }
 
-/** What the environment of the process says: TRAMP64_JIT is `off`, or `eager`. */
-function wanted(): string | undefined {
-  const host = globalThis as { process?: { env: Record<string, string | undefined> } };
-  return host.process?.env.TRAMP64_JIT;
-}
-
-/** How traces are compiled unless the caller says: never where TRAMP64_JIT is `off`, beside the guest in a browser's window. */
+/**
+ * How code is compiled unless the caller says: as TRAMP64_JIT says in Node (`off`, `sync`, `async` or `eager`), beside the
+ * guest in a browser's window, and else while it waits.
+ */
 export function defaultJitMode(): JitMode {
-  if (wanted() === 'off') return false;
+  const host = globalThis as { process?: { env: Record<string, string | undefined> } };
+  const wanted = host.process?.env.TRAMP64_JIT;
+  if (wanted === 'off') return false;
+  if (wanted === 'async' || wanted === 'eager') return wanted;
   return 'document' in globalThis ? 'async' : 'sync';
 }
 
 /** The compiler of one instance. */
 export class Jit {
   readonly #instance: Instance;
-  readonly #mode: 'sync' | 'async';
+  readonly #mode: Exclude<JitMode, false>;
   readonly #layout: Layout;
   readonly #imports: WebAssembly.Imports;
   readonly #free: number[] = [];
@@ -50,12 +51,12 @@ export class Jit {
   #refused = 0;
   #disposed = false;
 
-  constructor(instance: Instance, mode: 'sync' | 'async') {
+  constructor(instance: Instance, mode: Exclude<JitMode, false>) {
     this.#instance = instance;
     this.#mode = mode;
     this.#layout = layoutOf(instance.exports);
     this.#imports = { core: instance.exports as unknown as WebAssembly.ModuleImports };
-    instance.exports.setTraces(wanted() === 'eager' ? EAGER : HOT);
+    instance.exports.setTraces(mode === 'eager' ? EAGER : HOT);
   }
 
   /** Where the gate is. */

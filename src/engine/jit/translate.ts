@@ -136,7 +136,7 @@ export class Translator {
     const flagsChanged = !isHomeFlags(this.state.flags);
     if (loops) {
       if (blocks[0] !== undefined) this.#enterBlock(blocks[0]);
-      this.#goRound(longest);
+      this.#goRound(longest, changed, flagsChanged);
     }
     if (!loops && !this.#ended) this.exit(this.point(constant(next)));
     const { low, high } = this.#memory;
@@ -211,9 +211,8 @@ export class Translator {
   }
 
   /** Goes back to the head, or leaves there where the budget does not hold another turn. */
-  #goRound(longest: number): void {
+  #goRound(longest: number, changed: ReadonlySet<number>, flagsChanged: boolean): void {
     const { code } = this;
-    const { changed, flagsChanged } = this.#facts;
     const { registers, flags } = this.state;
     if (flagsChanged) {
       this.flags.result(flags);
