@@ -20,6 +20,7 @@ export {
   watchArrivals,
 } from './arrival';
 export { dropAll, setStop } from './blocks';
+export { DECODE_AT, decodeBytes, decodedPlace } from './decode';
 export { high64 } from './execute';
 export { GATE_ANSWER, setGateInWasm, traceGate } from './gate';
 export { isExecutable, isMapped, mapPages, protectPages, readable, reservePages, unmapPages, writable } from './guest';

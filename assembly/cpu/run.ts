@@ -4,7 +4,7 @@ import { Entered, entered, markOf } from './arrival';
 import { blockAt, COUNT, setStepping, setUntil, stepBlock } from './blocks';
 import { execute } from './execute';
 import { blockEntered } from './host';
-import { EXTRA, FAULT, LEFT, REP_RIP, Reason, RIP } from './state';
+import { CLOCK, EXTRA, FAULT, LEFT, REP_RIP, Reason, RIP } from './state';
 import { Tlb } from './tlb';
 import { recording, Traces } from './traces';
 
@@ -15,6 +15,18 @@ export const STOP_AT: usize = memory.data(8, 8);
 
 /** Instructions paid for in the last run. */
 let paid: i64 = 0;
+/** Size of the slice that is running. */
+let granted: i32 = 0;
+
+/**
+ * The virtual clock at this instruction: instructions retired or paid for since the start, and 1 for each time it was
+ * read, so that no two reads are equal.
+ */
+export function clock(): u64 {
+  const base = load<u64>(CLOCK) + 1;
+  store<u64>(CLOCK, base);
+  return base + (granted - load<i32>(LEFT));
+}
 
 /** Instructions retired in the last run or step. */
 export function retired(): f64 {
@@ -32,8 +44,11 @@ function begin(): void {
 /** Runs one slice of at most `most` instructions from RIP. */
 function slice(block: usize, most: i32): Reason {
   store<i32>(LEFT, most);
+  granted = most;
   const reason = execute(block);
-  paid += most - load<i32>(LEFT);
+  const spent = most - load<i32>(LEFT);
+  paid += spent;
+  store<u64>(CLOCK, load<u64>(CLOCK) + spent);
   return reason;
 }
 
