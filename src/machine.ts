@@ -19,7 +19,8 @@ import type { PatchSpec } from './livepatch/patch.ts';
 import { type Task, TaskList } from './livepatch/tasks.ts';
 import type { Argument } from './machine/arguments.ts';
 import { CALLEE_SAVED } from './machine/arguments.ts';
-import type { Arrival, CallOptions, CallResult, TraceStep } from './machine/call.ts';
+import type { Arrival, CallOptions, CallResult, ManyCalls, TraceStep } from './machine/call.ts';
+import { callMany } from './machine/call-many.ts';
 import { budgetSpent, expectExit, nameOf } from './machine/exits.ts';
 import { CANARY_OFFSET, GUEST_MAP, type GuestMap } from './machine/guest-map.ts';
 import type { GuestRun } from './machine/guest-run.ts';
@@ -30,7 +31,7 @@ import { patchStruct } from './machine/patch-struct.ts';
 import { busy, Runner } from './machine/runner.ts';
 import { SERVICE_STUB, type Service } from './machine/services.ts';
 
-export type { Arrival, CallOptions, CallResult, TraceStep } from './machine/call.ts';
+export type { Arrival, CallOptions, CallResult, ManyCalls, TraceStep } from './machine/call.ts';
 export type { MachineOptions } from './machine/options.ts';
 
 /**
@@ -230,6 +231,30 @@ export class Machine {
     const run = this.#begin('call', target, args, options);
     this.#runner.watch(run, options.onArrival);
     return this.#finish(run, this.#runner.advance(run));
+  }
+
+  /**
+   * Makes the same call many times and checks that each ends like the first: rax, rdx, instructions and where it
+   * arrived. On `wasm` all but the first are made without a step outside WASM, for measuring; buffers are then what
+   * the call before left in them.
+   *
+   * @param times 1 or more
+   * @throws as `call` · {EngineError} EIO a call ended otherwise than the first · {RangeError} `times` is no such count
+   */
+  callMany(
+    target: string | bigint,
+    args: readonly Argument[],
+    times: number,
+    options: Omit<CallOptions, 'onArrival'> = {},
+  ): ManyCalls {
+    return callMany(times, nameOf(target), {
+      begin: () => this.#begin('call', target, args, options),
+      finish: (run) => {
+        this.#runner.watch(run, undefined);
+        return this.#finish(run, this.#runner.advance(run));
+      },
+      repeat: (run, rest, like, ended) => this.#runner.repeat(run, rest, args.length, like, ended),
+    });
   }
 
   /**

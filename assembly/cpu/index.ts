@@ -21,6 +21,7 @@ export {
 export { dropAll, setStop } from './blocks';
 export { GATE_ANSWER, setGateInWasm } from './gate';
 export { isExecutable, isMapped, mapPages, protectPages, readable, reservePages, unmapPages, writable } from './guest';
+export { EXPECTED, repeat } from './repeat';
 export { isaList, isaRows } from './rows';
 export { retired, run, STOP_AT, step } from './run';
 export { FAULT, GENERAL, MXCSR, REP_RIP, RIP, STATE, STATE_SIZE, TASK, XMM } from './state';

@@ -138,6 +138,15 @@ export interface ArrivalWatcher {
   arrived(address: bigint, dispatched: boolean, state: ArrivalState | undefined): boolean;
 }
 
+/** How each of many equal calls must end. */
+export interface ExpectedEnd {
+  readonly rax: bigint;
+  readonly rdx: bigint;
+  readonly instructions: number;
+  /** At most 64: address, and whether a trampoline was passed. */
+  readonly arrivals: readonly (readonly [bigint, boolean])[];
+}
+
 /**
  * What an engine can do whose CPU and core share a WASM instance: calls are redirected, and their arrivals found,
  * without leaving WASM.
@@ -166,6 +175,15 @@ export interface Redirection {
    * @throws {EngineError} ENOMEM more than 512 of them
    */
   setStop(address: bigint, on: boolean): void;
+
+  /**
+   * Makes the call for which the registers and the stack are ready `times` times, putting both back each time. Flags
+   * begin clear; vector registers and memory stay as the call before left them.
+   *
+   * @param frame quads at rsp that the callee may change: the return address and the arguments behind it; 64 at most
+   * @returns how many in a row ended as expected, rsp given back
+   */
+  repeat(options: RunOptions, times: number, frame: number, expected: ExpectedEnd): number;
 
   /** As Engine.run, watching for arrivals. @param leaves runs stop at `from`: pass it all the same */
   run(options: RunOptions, watch: ArrivalWatcher | undefined, leaves: boolean): Exit;

@@ -41,6 +41,8 @@ export class GuestRun {
   /** The preempt count with which it waits, where guest code reads it. */
   preemptCount: number | undefined;
   parked = false;
+  /** Pieces it ran in: more than one where it was served or slept. */
+  pieces = 0;
   /** It slept, and has not executed an instruction since. */
   resumed = false;
   /** Where the run parks when it comes there. */

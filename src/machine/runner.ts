@@ -8,8 +8,8 @@ import type { Handlers } from '../ftrace/guest/handlers.ts';
 import type { Range, RangeSet } from '../ftrace/ranges.ts';
 import type { Task, TaskList } from '../livepatch/tasks.ts';
 import { decode } from '../x86/decode.ts';
-import { ARRIVING_REGISTERS, type Argument, prepareCall } from './arguments.ts';
-import type { Arrival, CallOptions } from './call.ts';
+import { ARGUMENT_REGISTERS, ARRIVING_REGISTERS, type Argument, prepareCall } from './arguments.ts';
+import type { Arrival, CallOptions, CallResult } from './call.ts';
 import { type CallArea, CallAreas, type CallRoom, roomBelow, wholeArea } from './call-areas.ts';
 import { type CpuState, restoreCpu, saveCpu, saved } from './cpu-state.ts';
 import type { GuestMap } from './guest-map.ts';
@@ -37,6 +37,9 @@ export interface RunnerParts {
   /** Where stacks and buffers lie. */
   readonly map: GuestMap;
 }
+
+/** Quads of a frame, and arrivals, that Redirection.repeat takes. */
+const MOST_REPEATED = 64;
 
 /** A task's calls, the outermost first; the last one is where the task is. */
 interface TaskRuns {
@@ -188,6 +191,7 @@ export class Runner {
       if (run.resumed) this.serveAt(run, engine.readRegister('rip'));
       for (;;) {
         const exit = this.#runPiece(run);
+        run.pieces++;
         run.instructions += exit.instructions;
         const ended = { ...exit, instructions: run.instructions };
         if (exit.reason !== 'stopped') return ended;
@@ -202,6 +206,32 @@ export class Runner {
     } finally {
       this.#take();
       if (!run.parked) this.#leave(run.parts.task, run);
+    }
+  }
+
+  /**
+   * Makes a call that is ready many times, where the engine can do so without the host; the run is over then.
+   *
+   * @param like a run of the same call, and how it ended
+   * @returns how many of them in a row ended like it, or undefined where the host must make each
+   */
+  repeat(run: GuestRun, times: number, args: number, like: GuestRun, ended: CallResult): number | undefined {
+    const { engine } = this.#parts;
+    const frame = 1 + Math.max(0, args - ARGUMENT_REGISTERS.length);
+    try {
+      const most = Math.max(frame, like.arrivals.length);
+      // what the host has a part in, it must make itself
+      if (engine.redirection === undefined || like.pieces > 1 || most > MOST_REPEATED) return undefined;
+      const { budget, returnTo } = run.parts;
+      const options = { from: engine.readRegister('rip'), until: returnTo, budget };
+      return engine.redirection.repeat(options, times, frame, {
+        rax: ended.returns,
+        rdx: ended.rdx,
+        instructions: ended.instructions,
+        arrivals: like.arrivals.map(({ arrival, dispatched }) => [arrival.address, dispatched] as const),
+      });
+    } finally {
+      this.end(run);
     }
   }
 
