@@ -9,6 +9,7 @@ import { sseFloatRows, sseIntegerRows, sseMoveRows, sseThreeByteRows } from './r
 import { MXCSR } from './state';
 import { initStops } from './stops';
 import { Tlb } from './tlb';
+import { initUndo } from './undo';
 
 export {
   arrivalState,
@@ -19,11 +20,13 @@ export {
   watchArrivals,
 } from './arrival';
 export { dropAll, setStop } from './blocks';
+export { framesInUse } from './frames';
 export { GATE_ANSWER, setGateInWasm } from './gate';
 export { isExecutable, isMapped, mapPages, protectPages, readable, reservePages, unmapPages, writable } from './guest';
 export { EXPECTED, repeat } from './repeat';
 export { isaList, isaRows } from './rows';
 export { retired, run, STOP_AT, step } from './run';
+export { changesSince, forgetSnapshots, goBack, takeSnapshot } from './snapshot';
 export { FAULT, GENERAL, MXCSR, REP_RIP, RIP, STATE, STATE_SIZE, TASK, XMM } from './state';
 
 /** Carves the CPU's tables and the first frames at `base`; `pool` bytes hold decoded blocks. False: no memory. */
@@ -37,6 +40,7 @@ export function initCpu(base: usize, pool: u32): bool {
   sseFloatRows();
   sseIntegerRows();
   sseThreeByteRows();
+  initUndo();
   Tlb.flush();
   Flags.setAll(0);
   store<u32>(MXCSR, 0x1f80);

@@ -201,6 +201,31 @@ export const ANSWER_IP_HIGH = 1;
  */
 export type GateHandler = (ipLow: number, ipHigh: number, answer: Uint32Array) => void;
 
+/** Guest memory and registers at one moment, of one engine. */
+export interface EngineSnapshot {
+  /** Guest pages that were written, mapped, unmapped or protected since it was taken, or since the last restore. */
+  readonly changes: number;
+}
+
+/** What an engine can do that keeps track of the guest pages that change. */
+export interface Snapshots {
+  /**
+   * Takes note of memory and registers as they are. From now on each page is copied before its first write.
+   * @throws {EngineError} EBUSY
+   */
+  take(): EngineSnapshot;
+
+  /**
+   * Goes back to a snapshot, which can be gone back to again; those taken after it are gone. Costs what was changed
+   * since, whatever there is.
+   * @throws {EngineError} EINVAL the snapshot is gone, or another engine's · EBUSY
+   */
+  restore(snapshot: EngineSnapshot): void;
+
+  /** Forgets a snapshot; with the last one the copies are given back. Harmless where it is gone. */
+  release(snapshot: EngineSnapshot): void;
+}
+
 /** Bytes at the gate's address that belong to the engine; the caller maps them executable and leaves them alone. */
 export const GATE_SIZE = 16;
 
@@ -213,6 +238,9 @@ export interface Engine {
 
   /** Where the core lies in the same WASM instance. */
   readonly redirection?: Redirection;
+
+  /** Where it keeps track of the pages that change. */
+  readonly snapshots?: Snapshots;
 
   /**
    * Maps zeroed pages. `address` and `size` are multiples of 4096.
