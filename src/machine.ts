@@ -30,9 +30,11 @@ import type { MachineOptions } from './machine/options.ts';
 import { patchStruct } from './machine/patch-struct.ts';
 import { busy, Runner } from './machine/runner.ts';
 import { SERVICE_STUB, type Service } from './machine/services.ts';
+import { type MachineSnapshot, MachineSnapshots } from './machine/snapshots.ts';
 
 export type { Arrival, CallOptions, CallResult, ManyCalls, TraceStep } from './machine/call.ts';
 export type { MachineOptions } from './machine/options.ts';
+export type { MachineSnapshot } from './machine/snapshots.ts';
 
 /**
  * A guest with images, sites, func stacks and tasks. Machines know nothing of one another. Everything but `create` is
@@ -58,6 +60,7 @@ export class Machine {
   readonly #routines: Map<string, bigint>;
   readonly #runner: Runner;
   readonly #modules: ModuleLife;
+  readonly #snapshots: MachineSnapshots;
   #nextRoutine: bigint;
   #disposed = false;
 
@@ -136,6 +139,22 @@ export class Machine {
       image: (name) => this.images.scope(name),
       holder: (at) => this.images.holder(at),
       location: (at) => this.images.site(at),
+    });
+    this.#snapshots = new MachineSnapshots({
+      engine,
+      areas: this.#runner.areas,
+      idle: (operation) => {
+        this.#alive(operation);
+        if (this.#runner.inUse) throw busy(operation);
+      },
+      outside: () => [
+        core.version,
+        this.#arena.changes,
+        this.#handlers.heap.changes,
+        this.#routines.size,
+        this.#runner.served,
+        ...this.images.all,
+      ],
     });
     this.#modules = new ModuleLife({
       images: this.images,
@@ -394,6 +413,32 @@ export class Machine {
     return this.engine.read(at, length);
   }
 
+  /**
+   * Takes note of guest memory and registers; from now on each page is copied before it is first written. Engine
+   * `wasm` only.
+   *
+   * @throws {EngineError} EOPNOTSUPP the engine keeps no snapshots · EBUSY a call runs, or a task waits in one
+   */
+  snapshot(): MachineSnapshot {
+    return this.#snapshots.take();
+  }
+
+  /**
+   * Puts guest memory and registers back as they were at a snapshot: a call after it is as the first one. Costs what
+   * was changed since, whatever is loaded. Counters and the log stay.
+   *
+   * @throws {EngineError} EINVAL images, patches, tasks or what services keep may have changed since, or the snapshot is
+   * gone · EOPNOTSUPP, EBUSY as `snapshot`
+   */
+  reset(snapshot: MachineSnapshot): void {
+    this.#snapshots.reset(snapshot);
+  }
+
+  /** Forgets a snapshot; with the last one its memory is given back. */
+  release(snapshot: MachineSnapshot): void {
+    this.#snapshots.release(snapshot);
+  }
+
   /** Frees the guest. @throws {EngineError} EBUSY from inside a run */
   dispose(): void {
     if (this.#disposed) return;
@@ -409,9 +454,13 @@ export class Machine {
     options: CallOptions & { until?: bigint },
   ): GuestRun {
     if (this.#runner.busy) throw busy(operation);
-    if (this.#disposed) throw new EngineError('EINVAL', 'the machine is disposed', { operation });
+    this.#alive(operation);
     const task = options.task === undefined ? this.tasks.first : this.#task(operation, options.task);
     return this.#runner.begin(operation, nameOf(target), this.address(target), args, options, task);
+  }
+
+  #alive(operation: string): void {
+    if (this.#disposed) throw new EngineError('EINVAL', 'the machine is disposed', { operation });
   }
 
   #task(operation: string, name: string): Task {

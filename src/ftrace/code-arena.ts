@@ -18,6 +18,7 @@ export class Arena {
   #next: bigint;
   /** Freed places by their size in bytes: nearly all that is handed out has one of a few sizes. */
   readonly #free = new Map<bigint, bigint[]>();
+  #changes = 0;
 
   constructor(engine: Engine, base: bigint, size: bigint, access: Access) {
     this.#engine = engine;
@@ -36,6 +37,11 @@ export class Arena {
     return this.#next;
   }
 
+  /** How often a place was handed out or given back. */
+  get changes(): number {
+    return this.#changes;
+  }
+
   /**
    * A place for `length` bytes.
    * @throws {SiteError} ENOMEM the space is used up
@@ -43,6 +49,7 @@ export class Arena {
   allocate(length: number): bigint {
     const size = roundUp(BigInt(length));
     const reused = this.#free.get(size)?.pop();
+    this.#changes++;
     if (reused !== undefined) return reused;
     const place = this.#next;
     if (place + size > this.#limit) {
@@ -63,6 +70,7 @@ export class Arena {
   /** Gives a place back; what stood there becomes int3. */
   free(place: bigint, length: number): void {
     const size = roundUp(BigInt(length));
+    this.#changes++;
     this.#engine.write(place, new Uint8Array(Number(size)).fill(FILLER));
     const places = this.#free.get(size);
     if (places === undefined) this.#free.set(size, [place]);

@@ -56,22 +56,35 @@ export interface BeginOptions extends CallOptions {
 /** The calls of one machine. */
 export class Runner {
   readonly #parts: RunnerParts;
-  readonly #areas: CallAreas;
+  /** Stacks and buffers. */
+  readonly areas: CallAreas;
   readonly #tasks = new Map<Task, TaskRuns>();
   readonly #services = new Map<bigint, Service>();
   /** The run that has the CPU; its task is the current one. */
   #running: GuestRun | undefined;
   /** The state of the glue that the engine knows. */
   #glueKnown = -1;
+  #served = 0;
 
   constructor(parts: RunnerParts) {
     this.#parts = parts;
-    this.#areas = new CallAreas(parts.engine, parts.map);
+    this.areas = new CallAreas(parts.engine, parts.map);
   }
 
   /** True while the engine runs: nothing else can be begun then. Not true in a service, where a run only waits. */
   get busy(): boolean {
     return this.#running !== undefined;
+  }
+
+  /** Services that ran so far: each may have changed anything. */
+  get served(): number {
+    return this.#served;
+  }
+
+  /** Whether any task is in a call. */
+  get inUse(): boolean {
+    this.#reclaim();
+    return this.#running !== undefined || this.#tasks.size > 0;
   }
 
   /** The run that has the CPU now. */
@@ -130,7 +143,7 @@ export class Runner {
     if (outer?.parked === true && context === 'task') {
       throw new EngineError('EBUSY', `task '${task.name}' is parked; resume it first`, { operation });
     }
-    const owned = this.#tasks.get(task) ?? { area: this.#areas.take(), runs: [] };
+    const owned = this.#tasks.get(task) ?? { area: this.areas.take(), runs: [] };
     this.#tasks.set(task, owned);
     try {
       const { room, frame } = this.#roomIn(owned);
@@ -268,6 +281,7 @@ export class Runner {
   serveAt(run: GuestRun, ip: bigint): boolean {
     const service = this.#services.get(ip);
     if (service === undefined) return false;
+    this.#served++;
     const { engine, core } = this.#parts;
     const { task, context } = run.parts;
     run.cpu = saveCpu(engine);
@@ -366,7 +380,7 @@ export class Runner {
       this.#parts.core.setContext(task.handle, outer?.parts.context ?? 'task');
     }
     if (outer !== undefined) return;
-    this.#areas.give(owned.area);
+    this.areas.give(owned.area);
     this.#tasks.delete(task);
   }
 
@@ -374,7 +388,7 @@ export class Runner {
   #reclaim(): void {
     for (const [task, { area }] of this.#tasks) {
       if (this.#parts.tasks.get(task.name) === task) continue;
-      this.#areas.give(area);
+      this.areas.give(area);
       this.#tasks.delete(task);
     }
   }
