@@ -4,7 +4,9 @@ import { Entered, entered, markOf } from './arrival';
 import { blockAt, COUNT, setStepping, setUntil, stepBlock } from './blocks';
 import { execute } from './execute';
 import { blockEntered } from './host';
-import { EXTRA, FAULT, LEFT, REP_RIP, Reason, RIP } from './state';
+import { CLOCK, EXTRA, FAULT, LEFT, REP_RIP, Reason, RIP } from './state';
+import { Tlb } from './tlb';
+import { recording, Traces } from './traces';
 
 /** Instructions per call of `execute`: V8 replaces code only between calls. */
 const SLICE: i64 = 65536;
@@ -13,6 +15,18 @@ export const STOP_AT: usize = memory.data(8, 8);
 
 /** Instructions paid for in the last run. */
 let paid: i64 = 0;
+/** Size of the slice that is running. */
+let granted: i32 = 0;
+
+/**
+ * The virtual clock at this instruction: instructions retired or paid for since the start, and 1 for each time it was
+ * read, so that no two reads are equal.
+ */
+export function clock(): u64 {
+  const base = load<u64>(CLOCK) + 1;
+  store<u64>(CLOCK, base);
+  return base + (granted - load<i32>(LEFT));
+}
 
 /** Instructions retired in the last run or step. */
 export function retired(): f64 {
@@ -30,8 +44,11 @@ function begin(): void {
 /** Runs one slice of at most `most` instructions from RIP. */
 function slice(block: usize, most: i32): Reason {
   store<i32>(LEFT, most);
+  granted = most;
   const reason = execute(block);
-  paid += most - load<i32>(LEFT);
+  const spent = most - load<i32>(LEFT);
+  paid += spent;
+  store<u64>(CLOCK, load<u64>(CLOCK) + spent);
   return reason;
 }
 
@@ -44,6 +61,7 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool, leaves: bo
   begin();
   store<u64>(RIP, from);
   setUntil(until);
+  Traces.allow(!hooked && !Tlb.isTraced);
   const total = <i64>budget;
   if (leaves && total) {
     const reason = leaveStop();
@@ -58,6 +76,7 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool, leaves: bo
     if (count > <u32>most && !most) return Reason.Slice;
     if (count && entered(load<u16>(block, 30), rip) == Entered.Stop) return Reason.Stopped;
     if (count > <u32>most) {
+      Traces.end(rip);
       // less is left than the next block needs: instruction by instruction
       const reason = stepOnce();
       if (reason != Reason.Stepped) return reason;
@@ -68,10 +87,21 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool, leaves: bo
       if (answer && load<u64>(STOP_AT) - rip < load<u32>(block, 24)) return runTo(load<u64>(STOP_AT));
       most = count;
     }
+    if (recording) {
+      Traces.next(block);
+      if (recording) most = count;
+    }
     const reason = slice(blockAt(rip), <i32>most);
+    if (reason == Reason.Hot) {
+      Traces.record();
+      continue;
+    }
+    if (reason == Reason.Slice) continue;
+    if (reason == Reason.Until || reason == Reason.Stopped) Traces.end(load<u64>(RIP));
+    else Traces.cut();
     // where a run stops it may have arrived as well
     if (reason == Reason.Stopped) entered(markOf(load<u64>(RIP)), load<u64>(RIP));
-    if (reason != Reason.Slice) return reason;
+    return reason;
   }
 }
 

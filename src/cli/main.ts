@@ -5,6 +5,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { TrampolineError } from '../errors.ts';
 import { addCheck } from './check.ts';
 import { addInspect } from './inspect.ts';
+import { addIsa } from './isa.ts';
 import { addReport } from './report.ts';
 import { addTrace } from './trace.ts';
 import { addVerify } from './verify.ts';
@@ -26,6 +27,7 @@ const program = new Command('tramp64')
   .exitOverride();
 addVerify(program);
 addInspect(program);
+addIsa(program);
 addTrace(program);
 addCheck(program);
 addReport(program);

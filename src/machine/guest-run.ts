@@ -43,6 +43,8 @@ export class GuestRun {
   parked = false;
   /** Pieces it ran in: more than one where it was served or slept. */
   pieces = 0;
+  /** It is stepped by hand: between two steps the CPU's registers are those with which it waits. */
+  stepped = false;
   /** It slept, and has not executed an instruction since. */
   resumed = false;
   /** Where the run parks when it comes there. */

@@ -222,3 +222,15 @@ test('a reader that goes away early is no error', async () => {
   expect(status).toBe(0);
   expect(err).not.toContain('EPIPE');
 });
+
+describe('isa', () => {
+  test('lists every row with its cases, and exits 0 when none has too few', () => {
+    const { status, out } = tramp64('isa');
+    expect(status).toBe(0);
+    expect(out).toMatch(/^50\+r +\d+ {2}metal {3}PUSH r16 · PUSH r64$/m);
+    expect(out).toMatch(/^\d+ rows; /m);
+    const document = JSON.parse(tramp64('isa', '--json').out) as { rows: { cases: number }[]; thin: string[] };
+    expect(document.rows.length).toBeGreaterThan(600);
+    expect(document.thin).toEqual([]);
+  });
+});
