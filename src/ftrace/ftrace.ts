@@ -64,6 +64,7 @@ export class Ftrace {
   #next = 1;
   /** Registered ops with handlers of their own, or without a trampoline. */
   #others = 0;
+  #changes = 0;
   #dead = false;
   #enabled = true;
 
@@ -150,6 +151,11 @@ export class Ftrace {
       this.#enabled = !on;
       throw error;
     }
+  }
+
+  /** Grows with each change of who uses what. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** True where `address` is a site. */
@@ -438,6 +444,7 @@ export class Ftrace {
 
   /** Pass 2. */
   #write(pokes: readonly Poke[]): void {
+    this.#changes++;
     for (const { site, target, bytes } of pokes) {
       const record = this.#record(site);
       if (record.calls !== target) this.#parts.engine.write(site, bytes);
