@@ -44,6 +44,7 @@ export * from './core/core.ts';
 export { createEngine } from './engine/create.ts';
 export * from './engine/engine.ts';
 export * from './errors.ts';
+export { FAULT_POINTS, type FaultOptions, type FaultPoint, type FaultPointInfo, Faults } from './faults.ts';
 export type { HandlerKind, HandlerWarnings } from './ftrace/guest/handlers.ts';
 export { callBytes, NOP5, SITE_SIZE } from './ftrace/site.ts';
 export { type KernelVersion, opsTrampoline, type TrampolineKind, type TrampolineSpec } from './ftrace/trampoline.ts';
@@ -59,7 +60,7 @@ export {
   type TransitionMode,
   type TransitionState,
 } from './livepatch/livepatch.ts';
-export { type EventHook, Log } from './livepatch/log.ts';
+export { type DebugLines, type EventHook, Log } from './livepatch/log.ts';
 export type {
   Callback,
   CallbackCall,
@@ -73,10 +74,12 @@ export type {
   PatchSpec,
   StateSpec,
 } from './livepatch/patch.ts';
+export type { StackTrace } from './livepatch/stack-check.ts';
 export type { SysfsNode } from './livepatch/sysfs.ts';
 export { type Task, TaskList } from './livepatch/tasks.ts';
 export type { SwitchAnswer, SwitchAttempt, Target } from './livepatch/transition.ts';
 export type { Argument } from './machine/arguments.ts';
+export { GUEST_MAP, type GuestMap, type Region, USER_MAP } from './machine/guest-map.ts';
 export type { ImageKind, LoadOptions, Location, ModuleRoutine } from './machine/images.ts';
 export { type Service, ServiceCall } from './machine/services.ts';
 export {
@@ -87,6 +90,17 @@ export {
   type MachineOptions,
   type TraceStep,
 } from './machine.ts';
+export * from './measure/index.ts';
+export {
+  type PlanEntry,
+  type PlanOptions,
+  type PlanResult,
+  type PlanRow,
+  type PlanStep,
+  type PlanWarning,
+  type PlanWarningKind,
+  planScenario,
+} from './scenario/plan.ts';
 export { parseScenario } from './scenario/read.ts';
 export {
   type FileReader,

@@ -1,56 +1,42 @@
 // The composition root: makes engine, core, images, ftrace and livepatch meet, and runs calls on them.
-import { hex } from './address.ts';
 import { Core } from './core/core.ts';
 import { createEngine } from './engine/create.ts';
-import type { Engine, EngineName, Exit } from './engine/engine.ts';
-import { EngineError, errnoName, ImageError, PatchError, TrampolineError } from './errors.ts';
+import type { Engine, Exit } from './engine/engine.ts';
+import { EngineError, TrampolineError } from './errors.ts';
+import { Faults } from './faults.ts';
 import { CodeArena } from './ftrace/code-arena.ts';
 import { Ftrace } from './ftrace/ftrace.ts';
 import { installGate } from './ftrace/gate.ts';
-import { type HandlerKind, Handlers, type HandlerWarnings } from './ftrace/guest/handlers.ts';
+import { Handlers, type HandlerWarnings } from './ftrace/guest/handlers.ts';
 import { GATE, RETURN_HERE, RETURN_THUNK, RETURN_TO_INTERRUPTED, writeKernelText } from './ftrace/kernel-text.ts';
 import { RangeSet } from './ftrace/ranges.ts';
-import { SITE_SIZE } from './ftrace/site.ts';
-import type { KernelVersion, TrampolineKind } from './ftrace/trampoline.ts';
+import type { KernelVersion } from './ftrace/trampoline.ts';
 import type { LoadedImage } from './image/image.ts';
 import { mirrorPatch } from './livepatch/guest-mirror.ts';
-import { Livepatch, type Policy, type TransitionMode } from './livepatch/livepatch.ts';
-import { type EventHook, Log } from './livepatch/log.ts';
+import { Livepatch } from './livepatch/livepatch.ts';
+import { Log } from './livepatch/log.ts';
 import type { PatchSpec } from './livepatch/patch.ts';
+import type { StackTrace } from './livepatch/stack-check.ts';
 import { type Task, TaskList } from './livepatch/tasks.ts';
 import type { Argument } from './machine/arguments.ts';
 import { CALLEE_SAVED } from './machine/arguments.ts';
-import type { Arrival, CallOptions, CallResult, TraceStep } from './machine/call.ts';
-import { CANARY_OFFSET, GUEST_MAP } from './machine/guest-map.ts';
+import type { Arrival, CallOptions, CallResult, ManyCalls, TraceStep } from './machine/call.ts';
+import { callMany } from './machine/call-many.ts';
+import { budgetSpent, expectExit, nameOf } from './machine/exits.ts';
+import { CANARY_OFFSET, GUEST_MAP, type GuestMap } from './machine/guest-map.ts';
 import type { GuestRun } from './machine/guest-run.ts';
-import { Images, type LoadOptions, type Location, type ModuleRoutine } from './machine/images.ts';
+import { Images, type LoadOptions, type Location } from './machine/images.ts';
+import { ModuleLife } from './machine/module-life.ts';
+import type { MachineOptions } from './machine/options.ts';
 import { patchStruct } from './machine/patch-struct.ts';
 import { busy, Runner } from './machine/runner.ts';
 import { SERVICE_STUB, type Service } from './machine/services.ts';
+import { type MachineSnapshot, MachineSnapshots } from './machine/snapshots.ts';
+import { StackWalk } from './machine/stack-walk.ts';
 
-export type { Arrival, CallOptions, CallResult, TraceStep } from './machine/call.ts';
-
-/** How a machine is made. */
-export interface MachineOptions {
-  /** The CPU; `unicorn` by default. */
-  engine?: EngineName;
-  /** The kernel whose trampolines are used; `6.12` by default. */
-  kernel?: KernelVersion;
-  /** The kind of trampoline that livepatch uses; `args` by default, as since Linux 5.11 (L27). */
-  trampoline?: TrampolineKind;
-  /** Who decides where a patched call goes: the core behind the gate (default), or guest code, for its true cost. */
-  handler?: HandlerKind;
-  /** Instructions that a call may take; 1,000,000 by default. */
-  budget?: number;
-  /** Names of the tasks; `['init']` by default. The first one calls unless a call names another. */
-  tasks?: readonly string[];
-  /** In which order patches may be disabled; `independent` by default, as since 5.1. */
-  policy?: Policy;
-  /** Whether tasks switch by themselves in a transition; `auto` by default. */
-  transition?: TransitionMode;
-  /** Told of each event of livepatch as it happens. */
-  onEvent?: EventHook;
-}
+export type { Arrival, CallOptions, CallResult, ManyCalls, TraceStep } from './machine/call.ts';
+export type { MachineOptions } from './machine/options.ts';
+export type { MachineSnapshot } from './machine/snapshots.ts';
 
 /**
  * A guest with images, sites, func stacks and tasks. Machines know nothing of one another. Everything but `create` is
@@ -62,16 +48,23 @@ export class Machine {
   /** The kernel log. */
   readonly log: Log;
   readonly tasks: TaskList;
+  /** Makes calls of livepatch and ftrace fail on purpose. */
+  readonly faults = new Faults();
   readonly images: Images;
   readonly engine: Engine;
   readonly core: Core;
   readonly ftrace: Ftrace;
   readonly kernel: KernelVersion;
+  readonly #map: GuestMap;
   readonly #glue = new RangeSet();
   readonly #arena: CodeArena;
   readonly #handlers: Handlers;
   readonly #routines: Map<string, bigint>;
   readonly #runner: Runner;
+  readonly #modules: ModuleLife;
+  readonly #snapshots: MachineSnapshots;
+  readonly #depths: Map<bigint, number>;
+  readonly #stackWalk: StackWalk;
   #nextRoutine: bigint;
   #disposed = false;
 
@@ -79,17 +72,21 @@ export class Machine {
     this.engine = engine;
     this.core = core;
     this.kernel = options.kernel ?? '6.12';
-    this.log = new Log(options.onEvent);
+    this.log = new Log(options.onEvent, options.debug);
     this.tasks = new TaskList(core, options.tasks);
-    const { stack, data, perCpu, routines, handlers, kernelHeap, trampolines } = GUEST_MAP;
+    const map = options.map ?? GUEST_MAP;
+    this.#map = map;
+    const { stack, data, perCpu, routines, handlers, kernelHeap, trampolines } = map;
     for (const region of [stack, data, perCpu]) engine.map(region.base, region.size, 'rw');
     engine.map(routines.base, routines.size, 'rx');
     const kernelText = writeKernelText(engine, routines.base);
     this.#routines = kernelText.routines;
+    this.#depths = kernelText.depths;
     this.#nextRoutine = kernelText.end;
     engine.writeRegister('gsBase', perCpu.base);
     engine.write(perCpu.base + CANARY_OFFSET, Uint8Array.of(0x00, 0x5c, 0x9e, 0x17, 0xd3, 0x4a, 0xb6, 0x81));
-    this.#arena = new CodeArena(engine, trampolines.base, trampolines.size);
+    const inCalls = (): boolean => this.#runner.inCalls;
+    this.#arena = new CodeArena(engine, trampolines.base, trampolines.size, inCalls);
     this.#glue.add([
       { start: routines.base, end: routines.base + routines.size },
       { start: handlers.base, end: handlers.base + handlers.size },
@@ -102,12 +99,14 @@ export class Machine {
       heap: kernelHeap,
       perCpu: perCpu.base,
       routines: this.#routines,
+      held: inCalls,
     });
     if (options.handler === 'guest') this.#handlers.keepFuncStacks();
-    this.images = new Images(engine, this.#routines);
+    this.images = new Images(engine, this.#routines, map);
     this.ftrace = new Ftrace({
       engine,
       arena: this.#arena,
+      faults: this.faults,
       kernel: this.kernel,
       gate: this.#routine(GATE),
       returnThunk: this.#routine(RETURN_THUNK),
@@ -122,18 +121,30 @@ export class Machine {
       handlers: this.#handlers,
       returnTo: this.#routine(RETURN_HERE),
       returnToInterrupted: this.#routine(RETURN_TO_INTERRUPTED),
+      map,
       budget: options.budget ?? 1_000_000,
+    });
+    this.#stackWalk = new StackWalk({
+      engine,
+      imageAt: (at) => this.images.imageAt(at) ?? this.#handlers.text.imageAt(at),
+      trampolineFrame: (ip) => this.ftrace.frameAt(ip),
+      routineDepth: (ip) => this.#depths.get(ip),
+      returnTo: this.#routine(RETURN_HERE),
+      returnToInterrupted: this.#routine(RETURN_TO_INTERRUPTED),
     });
     this.livepatch = new Livepatch({
       core,
       ftrace: this.ftrace,
       log: this.log,
+      faults: this.faults,
       tasks: this.tasks,
       kernel: this.kernel,
       transition: options.transition ?? 'auto',
       policy: options.policy ?? 'independent',
       trampoline: options.trampoline ?? 'args',
       guestOps: (site) => this.livepatchOps(site),
+      isRunning: (task) => this.#runner.running?.parts.task === task,
+      stackTrace: (task) => this.#traceOf(task),
       runGuest: (target, args) => this.call(target, args, this.#awake()).returns,
       writeBack: (patch) =>
         mirrorPatch(patch, {
@@ -145,6 +156,30 @@ export class Machine {
       image: (name) => this.images.scope(name),
       holder: (at) => this.images.holder(at),
       location: (at) => this.images.site(at),
+    });
+    this.#snapshots = new MachineSnapshots({
+      engine,
+      areas: this.#runner.areas,
+      idle: (operation) => {
+        this.#alive(operation);
+        if (this.#runner.inUse) throw busy(operation);
+      },
+      outside: () => [
+        core.version,
+        this.#arena.changes,
+        this.#handlers.heap.changes,
+        this.#routines.size,
+        this.#runner.served,
+        ...this.images.all,
+      ],
+    });
+    this.#modules = new ModuleLife({
+      images: this.images,
+      ftrace: this.ftrace,
+      livepatch: this.livepatch,
+      glue: this.#glue,
+      say: (line) => this.log.say(line),
+      runGuest: (target) => this.call(target, [], this.#awake()).returns,
     });
     installGate({
       engine,
@@ -179,29 +214,7 @@ export class Machine {
    * @throws {EngineError} as `call`, from its init. Nothing is loaded then.
    */
   load(bytes: Uint8Array, options: LoadOptions): LoadedImage {
-    const { name } = options;
-    const image = this.images.load(bytes, options);
-    this.ftrace.addSites(image.sites.map((site) => site.address));
-    this.#glue.add(entryRanges(image));
-    if (this.images.kindOf(image) !== 'module') {
-      this.images.setModuleState(name, 'LIVE');
-      return image;
-    }
-    try {
-      this.livepatch.moduleComing(name);
-      try {
-        this.#initModule(name, options.init);
-      } catch (error) {
-        this.images.setModuleState(name, 'GOING');
-        this.livepatch.moduleGoing(name);
-        throw error;
-      }
-    } catch (error) {
-      this.#remove(image);
-      throw error;
-    }
-    this.images.setModuleState(name, 'LIVE');
-    return image;
+    return this.#modules.load(bytes, options);
   }
 
   /**
@@ -214,17 +227,7 @@ export class Machine {
    */
   unload(name: string): void {
     if (this.#runner.busy) throw busy('unload');
-    const image = this.images.get(name);
-    if (image === undefined) {
-      throw new ImageError('ENOENT', `no module '${name}' is loaded`, { operation: 'unload', image: name });
-    }
-    if (this.images.kindOf(image) !== 'module') {
-      throw new ImageError('EINVAL', `'${name}' is no module`, { operation: 'unload', image: name });
-    }
-    this.#runModule(name, this.images.exitOf(name));
-    this.images.setModuleState(name, 'GOING');
-    this.livepatch.moduleGoing(name);
-    this.#remove(image);
+    this.#modules.unload(name);
   }
 
   /**
@@ -264,6 +267,30 @@ export class Machine {
     const run = this.#begin('call', target, args, options);
     this.#runner.watch(run, options.onArrival);
     return this.#finish(run, this.#runner.advance(run));
+  }
+
+  /**
+   * Makes the same call many times and checks that each ends like the first: rax, rdx, instructions and where it
+   * arrived. On `wasm` all but the first are made without a step outside WASM, for measuring; buffers are then what
+   * the call before left in them.
+   *
+   * @param times 1 or more
+   * @throws as `call` · {EngineError} EIO a call ended otherwise than the first · {RangeError} `times` is no such count
+   */
+  callMany(
+    target: string | bigint,
+    args: readonly Argument[],
+    times: number,
+    options: Omit<CallOptions, 'onArrival'> = {},
+  ): ManyCalls {
+    return callMany(times, nameOf(target), {
+      begin: () => this.#begin('call', target, args, options),
+      finish: (run) => {
+        this.#runner.watch(run, undefined);
+        return this.#finish(run, this.#runner.advance(run));
+      },
+      repeat: (run, rest, like, ended) => this.#runner.repeat(run, rest, args.length, like, ended),
+    });
   }
 
   /**
@@ -311,6 +338,18 @@ export class Machine {
   }
 
   /**
+   * Where the functions of a task stand that waits in a call, the innermost first; undefined where it is in none. Read
+   * off its registers and its stack: by the call frame information of the images, and by rules of our own for
+   * trampolines, thunks and interrupts.
+   *
+   * @throws {TrampolineError} ENOENT no such task
+   */
+  stackTrace(task: string): (StackTrace & { readonly places: readonly Location[] }) | undefined {
+    const trace = this.#traceOf(this.#task('look up', task));
+    return trace && { ...trace, places: trace.addresses.map((at) => this.images.locate(at)) };
+  }
+
+  /**
    * Gives guest code a function that the host serves; images that are loaded later may import it by name.
    *
    * @returns its address
@@ -319,7 +358,7 @@ export class Machine {
   serve(name: string, service: Service): bigint {
     const operation = 'serve';
     if (this.#routines.has(name)) throw new TrampolineError('EEXIST', `there is a routine '${name}'`, { operation });
-    const { base, size } = GUEST_MAP.routines;
+    const { base, size } = this.#map.routines;
     const address = this.#nextRoutine;
     if (address + BigInt(SERVICE_STUB.length) > base + size) {
       throw new TrampolineError('ENOMEM', `no room for the routine '${name}'`, { operation });
@@ -327,6 +366,7 @@ export class Machine {
     this.engine.write(address, SERVICE_STUB);
     this.#nextRoutine += BigInt(SERVICE_STUB.length);
     this.#routines.set(name, address);
+    this.#depths.set(address, 0);
     this.#runner.serve(address, service);
     return address;
   }
@@ -340,7 +380,7 @@ export class Machine {
     const run = this.#begin('probe', target, [], options);
     this.#runner.watch(run, options.onArrival, true);
     const exit = this.#runner.advance(run);
-    this.#expect(exit, 'stopped', 'probe', run.parts.target);
+    expectExit(this.images, exit, 'stopped', 'probe', run.parts.target);
     const first = run.arrivals[0];
     if (first === undefined) throw new EngineError('EIO', 'the run stopped without an arrival', { operation: 'probe' });
     return { ...first.arrival, instructions: exit.instructions };
@@ -359,6 +399,7 @@ export class Machine {
   ): Generator<TraceStep, void, void> {
     const run = this.#begin('trace', target, args, options);
     const { returnTo, budget } = run.parts;
+    run.stepped = true;
     try {
       for (let ip = this.engine.readRegister('rip'); ip !== returnTo; ip = this.engine.readRegister('rip')) {
         if (run.instructions++ >= budget) throw budgetSpent('trace', budget, ip);
@@ -366,7 +407,7 @@ export class Machine {
         if (this.#runner.serveAt(run, ip)) continue;
         const exit = this.engine.step();
         // a branch ends its step elsewhere than after itself
-        if (exit.reason !== 'stopped') this.#expect(exit, 'until', 'trace', run.parts.target);
+        if (exit.reason !== 'stopped') expectExit(this.images, exit, 'until', 'trace', run.parts.target);
       }
     } finally {
       this.#runner.end(run);
@@ -403,32 +444,38 @@ export class Machine {
     return this.engine.read(at, length);
   }
 
+  /**
+   * Takes note of guest memory and registers; from now on each page is copied before it is first written. Engine
+   * `wasm` only.
+   *
+   * @throws {EngineError} EOPNOTSUPP the engine keeps no snapshots · EBUSY a call runs, or a task waits in one
+   */
+  snapshot(): MachineSnapshot {
+    return this.#snapshots.take();
+  }
+
+  /**
+   * Puts guest memory and registers back as they were at a snapshot: a call after it is as the first one. Costs what
+   * was changed since, whatever is loaded. Counters and the log stay.
+   *
+   * @throws {EngineError} EINVAL images, patches, tasks or what services keep may have changed since, or the snapshot is
+   * gone · EOPNOTSUPP, EBUSY as `snapshot`
+   */
+  reset(snapshot: MachineSnapshot): void {
+    this.#snapshots.reset(snapshot);
+  }
+
+  /** Forgets a snapshot; with the last one its memory is given back. */
+  release(snapshot: MachineSnapshot): void {
+    this.#snapshots.release(snapshot);
+  }
+
   /** Frees the guest. @throws {EngineError} EBUSY from inside a run */
   dispose(): void {
     if (this.#disposed) return;
     if (this.#runner.busy) throw busy('dispose');
     this.#disposed = true;
     this.engine.dispose();
-  }
-
-  #initModule(name: string, init: ModuleRoutine | undefined): void {
-    const result = this.#runModule(name, init);
-    if (result >= 0) return;
-    const code = errnoName(result) ?? 'EINVAL';
-    throw new PatchError(code, `the init of module '${name}' returned ${result}`, { operation: 'load' });
-  }
-
-  /** Runs a module's init or exit; 0 where it has none. */
-  #runModule(name: string, routine: ModuleRoutine | undefined): number {
-    if (routine === undefined) return 0;
-    if (typeof routine === 'function') return routine({ say: (line) => this.log.say(line) });
-    return Number(BigInt.asIntN(32, this.call(`${name}:${routine}`, [], this.#awake()).returns));
-  }
-
-  #remove(image: LoadedImage): void {
-    this.ftrace.removeSites(image.sites.map((site) => site.address));
-    this.#glue.remove(entryRanges(image));
-    this.images.unload(image.name);
   }
 
   #begin(
@@ -438,15 +485,27 @@ export class Machine {
     options: CallOptions & { until?: bigint },
   ): GuestRun {
     if (this.#runner.busy) throw busy(operation);
-    if (this.#disposed) throw new EngineError('EINVAL', 'the machine is disposed', { operation });
+    this.#alive(operation);
     const task = options.task === undefined ? this.tasks.first : this.#task(operation, options.task);
     return this.#runner.begin(operation, nameOf(target), this.address(target), args, options, task);
+  }
+
+  #alive(operation: string): void {
+    if (this.#disposed) throw new EngineError('EINVAL', 'the machine is disposed', { operation });
   }
 
   #task(operation: string, name: string): Task {
     const task = this.tasks.get(name);
     if (task === undefined) throw new TrampolineError('ENOENT', `no task is named '${name}'`, { operation });
     return task;
+  }
+
+  #traceOf(task: Task): StackTrace | undefined {
+    const stack = this.#runner.stackOf(task);
+    if (stack === undefined) return undefined;
+    const waiting = this.#runner.registersOf(task);
+    if (waiting === undefined) return { addresses: [], unreliable: `'${task.name}' is running` };
+    return this.#stackWalk.trace(waiting.registers, stack);
   }
 
   /** Who runs what livepatch calls: the first task that is not parked; where all are, one of them is interrupted. */
@@ -458,7 +517,7 @@ export class Machine {
   /** What a call did that has returned. */
   #finish(run: GuestRun, exit: Exit): CallResult {
     const { operation, target, entry, buffers } = run.parts;
-    this.#expect(exit, 'until', operation, target);
+    expectExit(this.images, exit, 'until', operation, target);
     const first = run.arrivals[0];
     if (first === undefined) {
       throw new EngineError('EIO', `'${target}' returned without reaching any function`, { operation });
@@ -483,12 +542,12 @@ export class Machine {
     if (exit.reason === 'until') {
       throw new EngineError('EINVAL', `'${target}' returned without coming to ${nameOf(until)}`, { operation });
     }
-    this.#expect(exit, 'stopped', operation, target);
+    expectExit(this.images, exit, 'stopped', operation, target);
     return this.images.locate(exit.rip);
   }
 
   #partAt(ip: bigint): TraceStep['part'] {
-    const { routines, trampolines } = GUEST_MAP;
+    const { routines, trampolines } = this.#map;
     if (ip === this.#routine(GATE)) return 'gate';
     if (ip >= routines.base && ip < trampolines.base) return 'routine';
     if (ip >= trampolines.base && ip < trampolines.base + trampolines.size) return 'trampoline';
@@ -500,54 +559,4 @@ export class Machine {
     if (found === undefined) throw new TrampolineError('ENOENT', `no routine '${name}'`, { operation: 'look up' });
     return found;
   }
-
-  /** Turns any other end of a run than the wanted one into an error. */
-  #expect(exit: Exit, wanted: Exit['reason'], operation: string, target: string): void {
-    if (exit.reason === wanted) return;
-    const { address: rip, name, offset } = this.images.locate(exit.rip);
-    const at = `${name}+${hex(offset)}`;
-    const of = `'${target}'`;
-    if (exit.reason === 'budget') throw budgetSpent(operation, exit.instructions, rip);
-    if (exit.reason === 'not-judged') {
-      throw new EngineError('EOPNOTSUPP', `${of} is not judged at ${at}: ${exit.why}`, {
-        operation,
-        engineCode: 'not-judged',
-        rip,
-      });
-    }
-    const { fault } = exit;
-    if (fault === undefined) {
-      throw new EngineError('EIO', `${of} ended at ${at} (${exit.reason})`, {
-        operation,
-        engineCode: exit.reason,
-        rip,
-      });
-    }
-    const memory = fault.kind === 'unmapped' || fault.kind === 'protected';
-    const what = memory ? `${fault.access} of ${fault.kind} ${hex(fault.address ?? 0n)}` : fault.kind;
-    throw new EngineError(memory ? 'EFAULT' : 'EIO', `${of}: ${what} at ${at}`, {
-      operation,
-      engineCode: fault.kind,
-      rip,
-    });
-  }
-}
-
-/** From the entry of each function to the end of its site: no part of its body. */
-function entryRanges(image: LoadedImage): { start: bigint; end: bigint }[] {
-  return image.functions.flatMap(({ address, site }) =>
-    site === undefined ? [] : [{ start: address, end: site.address + BigInt(SITE_SIZE) }],
-  );
-}
-
-function nameOf(target: string | bigint): string {
-  return typeof target === 'string' ? target : hex(target);
-}
-
-function budgetSpent(operation: string, count: number, rip: bigint): EngineError {
-  return new EngineError('ETIMEDOUT', `the budget is spent after ${count} instructions, at ${hex(rip)}`, {
-    operation,
-    engineCode: 'budget',
-    rip,
-  });
 }

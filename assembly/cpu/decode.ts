@@ -58,6 +58,16 @@ let segment: u32 = 0;
 /** vvvv of a VEX prefix. */
 let vvvv: u32 = 0;
 
+/** Where `decodeBytes` finds its 15 bytes. */
+export const DECODE_AT: usize = memory.data(16, 8);
+const SCRATCH: usize = memory.data(32, 8);
+
+/** Decodes the `count` bytes at DECODE_AT: what they are in bits 0-7 (Decoded), their length above where that is known. */
+export function decodeBytes(count: u32): u32 {
+  const kind = decode(DECODE_AT, count, 0, SCRATCH);
+  return kind <= Decoded.Branch ? kind | (length << 8) : kind;
+}
+
 /** Length of the instruction decoded last. */
 export function decodedLength(): u32 {
   return length;
@@ -130,19 +140,25 @@ function prefixes(): void {
   }
 }
 
+/** The table, opcode and digit (8: none) that the row decoded last stands at, as three bytes from the top. */
+export function decodedPlace(): u32 {
+  return (table << 16) | (opcode << 8) | digit;
+}
+let table: u32 = 0;
+let digit: u32 = 8;
+
+function rowIn(map: u32, opcode: u32): u32 {
+  table = map;
+  return Rows.at(map, opcode);
+}
+
 /** The row of an opcode in a map whose rows depend on the mandatory prefix. */
 function prefixed(map: u32, opcode: u32): u32 {
-  if (repeat == 0xf3) {
-    const row = Rows.at(map + 2, opcode);
-    if (row) return row;
-  } else if (repeat == 0xf2) {
-    const row = Rows.at(map + 3, opcode);
-    if (row) return row;
-  } else if (operand16) {
-    const row = Rows.at(map + 1, opcode);
+  if (repeat || operand16) {
+    const row = rowIn(map + (repeat == 0xf3 ? 2 : repeat == 0xf2 ? 3 : 1), opcode);
     if (row) return row;
   }
-  const row = Rows.at(map, opcode);
+  const row = rowIn(map, opcode);
   const mandatory = operand16 || repeat != 0;
   // integer instructions take 66 as operand size and ignore the others; SSE ones need exactly their prefix
   if (!mandatory || row & GROUP || (row & 0x3ff) < FIRST_SSE) return row;
@@ -153,6 +169,7 @@ function prefixed(map: u32, opcode: u32): u32 {
 function opcodeRow(): u32 {
   const first = byte();
   opcode = first;
+  digit = 8;
   if (first == 0x0f) {
     opcode = byte();
     if (opcode == 0x38) {
@@ -163,12 +180,18 @@ function opcodeRow(): u32 {
       opcode = byte();
       return prefixed(Table.T3A, opcode);
     }
+    if (opcode == 0x01 && peek() >= 0xc0) {
+      opcode = byte();
+      const row = rowIn(Table.System, opcode);
+      // with a prefix clac and stac are something else, the others what they are without
+      return (operand16 || repeat) && opcode < 0xf0 ? M.Outside : row;
+    }
     return prefixed(Table.Two, opcode);
   }
   if (first == 0xc4 || first == 0xc5) return vexRow(first);
   if (first == 0x62) return M.Outside;
   if (first == 0x8f && ((peek() >> 3) & 7) != 0) return M.Outside; // XOP
-  return Rows.at(Table.One, first);
+  return rowIn(Table.One, first);
 }
 let opcode: u32 = 0;
 
@@ -182,7 +205,7 @@ function vexRow(first: u32): u32 {
   if (map == 2 || (map == 3 && pp == 3)) {
     opcode = byte();
     // pp counts none, 66, f3, f2 as the tables do
-    row = map == 2 ? Rows.at(Table.Vex38 + pp, opcode) : Rows.at(Table.Vex3A_F2, opcode);
+    row = rowIn(map == 2 ? Table.Vex38 + pp : Table.Vex3A_F2, opcode);
   }
   if (!row || row == M.Outside || p2 & 4) return M.Outside; // L=1 is vector code or invalid
   if (rex || operand16 || repeat || lock) return 0;
@@ -257,12 +280,12 @@ function instruction(op: usize): Decoded {
   let row = opcodeRow();
   if (short) return Decoded.Short;
   if (row & GROUP) {
-    const digit = (peek() >> 3) & 7;
+    digit = (peek() >> 3) & 7;
     if (short) return Decoded.Short;
     row = Rows.ofGroup(row, digit);
   }
   mnemonic = row & 0x3ff;
-  if (row == 0) return Decoded.Invalid;
+  if (mnemonic == M.Invalid) return Decoded.Invalid;
   if (mnemonic == M.Outside) return Decoded.Outside;
   form = (row >> 10) & 63;
   let size: u32 = 2;
@@ -271,7 +294,6 @@ function instruction(op: usize): Decoded {
   else if (row & Y) size = 2;
   else if (operand16) size = 1;
   else if (row & D64) size = 3;
-  if (mnemonic == M.System) return system(op);
   let flags = size;
   if (row & CC) store<i64>(op, opcode & 15, 16);
   store<u8>(op, NO_REGISTER, 4);
@@ -304,6 +326,13 @@ function instruction(op: usize): Decoded {
 /** Cases that the rows do not tell apart. */
 function refine(op: usize, isMemory: bool): Decoded {
   switch (mnemonic) {
+    case M.Privileged: {
+      if (form != Form.R) return Decoded.Straight;
+      // 0f 20-23: cr0 cr2 cr3 cr4 cr8, dr0-dr7
+      const reg = ((modrm >> 3) & 7) | ((rex & 4) << 1);
+      const exists = opcode & 1 ? reg < 8 : reg == 0 || (reg >= 2 && reg <= 4) || reg == 8;
+      return exists ? Decoded.Straight : Decoded.Invalid;
+    }
     case M.Nop:
       // f3 0f 1e fa
       if (repeat == 0xf3 && form == Form.E && opcode == 0x1e && modrm == 0xfa) mnemonic = M.Endbr64;
@@ -319,12 +348,17 @@ function refine(op: usize, isMemory: bool): Decoded {
       store<u16>(op, <u16>(COLD + mnemonic));
       return Decoded.Straight;
     case M.Fence:
-      return isMemory || repeat || operand16 ? Decoded.Outside : Decoded.Straight;
+      if (!isMemory) return repeat || operand16 ? Decoded.Outside : Decoded.Straight;
+      // the memory form of /7 is clflush
+      if (((modrm >> 3) & 7) != 7 || repeat || operand16) return Decoded.Outside;
+      mnemonic = M.CacheLine;
+      store<u16>(op, <u16>(COLD + mnemonic));
+      return Decoded.Straight;
+    case M.CacheLine:
+      return isMemory && !repeat ? Decoded.Straight : Decoded.Outside;
     case M.Ldmxcsr:
     case M.Stmxcsr:
       return !isMemory || operand16 || repeat ? Decoded.Outside : Decoded.Straight;
-    case M.Cmpxchg8b:
-      return operand16 && repeat ? Decoded.Outside : Decoded.Straight;
     case M.Movnti:
       return operand16 || repeat ? Decoded.Outside : Decoded.Straight;
     case M.Jcc:
@@ -349,27 +383,9 @@ function refine(op: usize, isMemory: bool): Decoded {
     case M.Ud1:
     case M.Ud0:
       return Decoded.Branch;
-    case M.Enter:
-    case M.Leave:
-      return operand16 ? Decoded.Outside : Decoded.Straight;
     default:
       return Decoded.Straight;
   }
-}
-
-/** 0f 01: only the forms without operands that kernels use. */
-function system(op: usize): Decoded {
-  modrm = byte();
-  if (short) return Decoded.Short;
-  if (lock) return modrm >> 6 == 3 ? Decoded.Invalid : Decoded.Outside;
-  if (operand16 || repeat) return Decoded.Outside;
-  if (modrm == 0xca) mnemonic = M.Clac;
-  else if (modrm == 0xcb) mnemonic = M.Stac;
-  else if (modrm == 0xf8) mnemonic = M.Swapgs;
-  else if (modrm == 0xf9) mnemonic = M.Rdtscp;
-  else return Decoded.Outside;
-  store<u16>(op, <u16>(COLD + mnemonic));
-  return Decoded.Straight;
 }
 
 /** Which operand of a form is the source. */
@@ -404,6 +420,9 @@ function operands(op: usize, row: u32, size: u32): bool {
   switch (form) {
     case Form.X:
       if (segment || address32) store<u8>(op, <u8>(SPECIAL | segment | (address32 ? ADDRESS_32 : 0)), 6);
+      return false;
+    case Form.R:
+      modrm = byte();
       return false;
     case Form.J:
       store<i64>(op, signed(4), 16);
@@ -477,6 +496,9 @@ function operands(op: usize, row: u32, size: u32): bool {
     store<u8>(op, general ? Register.general(rm, rmSize) : <u8>(rm * 16), 3);
   }
   switch (form) {
+    case Form.VU:
+      if (segment || address32) store<u8>(op, <u8>(SPECIAL | segment | (address32 ? ADDRESS_32 : 0)), 6);
+      break;
     case Form.GE8:
       store<i64>(op, 0, 16);
       break;

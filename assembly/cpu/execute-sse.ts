@@ -2,10 +2,12 @@
 
 import { CF, Flags, ZF } from './flags';
 import { Mnemonic as M } from './mnemonics';
-import { ALIGNED, BY_IMMEDIATE, MEMORY, Operand, TO_RM } from './op';
+import { ADDRESS_32, ALIGNED, BY_IMMEDIATE, MEMORY, Operand, segment, TO_RM } from './op';
 import { combine, combined } from './sse-combine';
 import { compareFlags, comparePd, comparePs, floats, known, toInteger, widen } from './sse-float';
-import { Fault, FaultKind, GENERAL, MXCSR, ROUNDED, Status, XMM } from './state';
+import { four, knownFour } from './sse-four';
+import { text } from './sse-text';
+import { Fault, FaultKind, GENERAL, MXCSR, RDI, ROUNDED, Status, XMM } from './state';
 import { Tlb } from './tlb';
 
 /** MXCSR after reset, without the status bits: round to nearest, all exceptions masked, denormals kept. */
@@ -60,7 +62,19 @@ export function sse(op: usize, mnemonic: u32): Status {
     v128.store(d, r);
     return Status.Next;
   }
+  r = four(mnemonic, a, b, imm, isMemory);
+  if (knownFour) {
+    v128.store(d, r);
+    return Status.Next;
+  }
   switch (mnemonic) {
+    case M.Pcmpestri:
+    case M.Pcmpestrm:
+    case M.Pcmpistri:
+    case M.Pcmpistrm:
+      return text(mnemonic, a, b, imm, (load<u8>(op, 7) & 3) == 3);
+    case M.Maskmovdqu:
+      return maskedStore(op, a, b);
     case M.Movaps:
     case M.Movups:
     case M.MovdTo:
@@ -153,6 +167,19 @@ export function sse(op: usize, mnemonic: u32): Status {
     default:
       return shuffle(mnemonic, op, d, a, b, imm);
   }
+}
+
+/** maskmovdqu: the bytes of `a` whose mask byte is negative go to [rdi], all or none of them. */
+function maskedStore(op: usize, a: v128, b: v128): Status {
+  const mask = i8x16.bitmask(b);
+  if (!mask) return Status.Next;
+  const rdi = load<u8>(op, 6) & ADDRESS_32 ? <u64>load<u32>(GENERAL, RDI) : load<u64>(GENERAL, RDI);
+  const address = rdi + segment(op);
+  const at = Tlb.updater(address, 16);
+  if (!at) return Status.Fault;
+  v128.store(at, v128.bitselect(a, v128.load(at), i8x16.shr_s(b, 7)));
+  Tlb.wrote(at);
+  return Status.Next;
 }
 
 /** Bytes of a general register or memory operand. */
@@ -364,6 +391,7 @@ export function mxcsr(op: usize, mnemonic: u32): Status {
   const at = Tlb.reader(address, 4);
   if (!at) return Status.Fault;
   const value = load<u32>(at);
+  if (value >> 16) return Fault.raise(FaultKind.GeneralProtection); // reserved bits
   if ((value & ~MXCSR_STATUS) != MXCSR_DEFAULT) return Status.Unsupported;
   store<u32>(MXCSR, value);
   store<u32>(ROUNDED, 0);

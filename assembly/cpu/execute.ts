@@ -1,6 +1,7 @@
 // The dispatch loop: one op after the other, one block after the other, until a reason to leave.
 
-import { BLOCK_HEADER, blockAt, chain } from './blocks';
+import { Arrivals, Entered, entered } from './arrival';
+import { BLOCK_HEADER, blockAt, COUNT, chain, HEAT, MOST_HEAT } from './blocks';
 import { cold } from './execute-cold';
 import { Flags, TF } from './flags';
 import { enterGate } from './gate';
@@ -8,6 +9,7 @@ import { Hot } from './hot';
 import { AFTER, OP_SIZE, Operand, TAKEN } from './op';
 import { Fault, FaultKind, GENERAL, LEFT, RBP, Reason, RIP, RSP, Status } from './state';
 import { Tlb } from './tlb';
+import { LONGEST_WAY, PLAIN, SLOT, Traces } from './traces';
 
 /** Address of the instruction at `op` of `block`. */
 function ripOf(block: usize, op: usize): u64 {
@@ -17,7 +19,7 @@ function ripOf(block: usize, op: usize): u64 {
 /** Leaves before the instruction at `op`: gives back what the block had paid for it and the rest. */
 function leave(reason: Reason, block: usize, op: usize, left: i32): Reason {
   store<u64>(RIP, ripOf(block, op));
-  store<i32>(LEFT, left + load<i32>(block, 8) - <i32>((op - block - BLOCK_HEADER) / OP_SIZE));
+  store<i32>(LEFT, left + (load<i32>(block, 8) & COUNT) - <i32>((op - block - BLOCK_HEADER) / OP_SIZE));
   return reason;
 }
 
@@ -45,7 +47,8 @@ export function execute(block: usize): Reason {
   let op: usize = 0;
   let rip: u64 = 0;
   let at: usize = 0;
-  let count: i32 = load<i32>(block, 8);
+  let mask: i32 = Arrivals.mask();
+  let count: i32 = load<i32>(block, 8) & COUNT;
   if (count > left) return leaveAt(Reason.Slice, load<u64>(block), left);
   left -= count;
   op = block + BLOCK_HEADER;
@@ -63,7 +66,7 @@ export function execute(block: usize): Reason {
         break;
       }
       case Hot.Until:
-        return leaveAt(Reason.Until, load<u64>(op, 24), left);
+        return leaveAt(<Reason>load<u32>(op, 8), load<u64>(op, 24), left);
       case Hot.Stepped:
         return leaveAt(Reason.Stepped, load<u64>(op, 24), left);
       case Hot.Gate: {
@@ -71,6 +74,18 @@ export function execute(block: usize): Reason {
         store<i32>(LEFT, left);
         if (!enterGate()) return Reason.Fault;
         block = blockAt(load<u64>(RIP));
+        break;
+      }
+      case Hot.Trace: {
+        // the whole of it must fit into the budget, and it counts for itself
+        left += count;
+        const before = left;
+        if (Traces.areAllowed && left >= load<i32>(op, LONGEST_WAY)) {
+          left = call_indirect<i32>(load<u32>(op, SLOT), left);
+          mask = Arrivals.mask();
+        }
+        // without a step in it, the first instruction is the interpreter's
+        block = left == before ? <usize>load<u32>(op, PLAIN) : blockAt(load<u64>(RIP));
         break;
       }
       case Hot.Outside:
@@ -1063,7 +1078,14 @@ export function execute(block: usize): Reason {
       return Reason.Fault;
     }
     count = load<i32>(block, 8);
-    if (count > left) return leaveAt(Reason.Slice, load<u64>(block), left);
+    if (count > (left & mask)) {
+      const isWarm = <u32>count & (MOST_HEAT * HEAT);
+      count &= COUNT;
+      if (count > left) return leaveAt(Reason.Slice, load<u64>(block), left);
+      if (isWarm && Traces.warm(block)) return leaveAt(Reason.Hot, load<u64>(block), left);
+      mask = entered(load<u16>(block, 30), load<u64>(block));
+      if (mask == Entered.Stop) return leaveAt(Reason.Stopped, load<u64>(block), left);
+    }
     left -= count;
     op = block + BLOCK_HEADER;
   }

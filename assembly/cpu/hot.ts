@@ -11,6 +11,7 @@ export enum Hot {
   FallThrough,
   Until,
   Gate,
+  Trace,
   Stepped,
   Outside,
   Invalid,
@@ -312,7 +313,7 @@ function other(op: usize, mnemonic: u32, form: u32, flags: u32, condition: u32):
     case M.Cmov:
       return isMemory || size < 2 ? -1 : wide ? Hot.Cmov64 : Hot.Cmov32;
     case M.Leave:
-      return Hot.Leave;
+      return wide ? Hot.Leave : -1;
     case M.Ud2:
     case M.Ud1:
     case M.Ud0:

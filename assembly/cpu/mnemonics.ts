@@ -70,7 +70,6 @@ export enum Mnemonic {
   Std,
   CallE,
   JmpE,
-  System,
   Syscall,
   Ud2,
   Rdtsc,
@@ -126,7 +125,10 @@ export enum Mnemonic {
   Clac,
   Stac,
   Rdtscp,
-  Xgetbv,
+  /** clflush, clflushopt, clwb. */
+  CacheLine,
+  /** Needs privilege, and a part of a machine that is not here. */
+  Privileged,
   FallThrough,
   /** SSE begins here. */
   Movups,

@@ -8,10 +8,12 @@ import {
   D64,
   digit,
   Form as F,
+  invalid,
   LOCKABLE,
   MEMORY_ONLY,
   outside,
   REGISTER_ONLY,
+  registers,
   row,
   STRING,
   Table as T,
@@ -54,20 +56,21 @@ export function oneByteRows(): void {
   alu(0x28, M.Sub);
   alu(0x30, M.Xor);
   alu(0x38, M.Cmp);
-  for (let z: u32 = 0; z < 8; z++) {
-    row(T.One, 0x50 + z, M.Push, F.Z, D64);
-    row(T.One, 0x58 + z, M.Pop, F.Z, D64);
-    if (z) row(T.One, 0x90 + z, M.Xchg, F.AZ);
-    row(T.One, 0xb0 + z, M.Mov, F.ZI, BYTE);
-    row(T.One, 0xb8 + z, M.Mov, F.ZI);
-  }
+  registers(T.One, 0x50, M.Push, F.Z, D64);
+  registers(T.One, 0x58, M.Pop, F.Z, D64);
+  registers(T.One, 0x91, M.Xchg, F.AZ); // 90 is nop, below
+  registers(T.One, 0xb0, M.Mov, F.ZI, BYTE);
+  registers(T.One, 0xb8, M.Mov, F.ZI);
   // 60-62: pusha, popa, bound: gone
   row(T.One, 0x63, M.Movsxd, F.GE32);
   row(T.One, 0x68, M.Push, F.I, D64);
   row(T.One, 0x69, M.Imul3, F.GEI);
   row(T.One, 0x6a, M.Push, F.I8, D64);
   row(T.One, 0x6b, M.Imul3, F.GEI8);
-  outside(T.One, 0x6c, 0x6f); // ins, outs
+  row(T.One, 0x6c, M.Privileged, F.X, BYTE); // ins: there are no ports
+  row(T.One, 0x6d, M.Privileged, F.X);
+  row(T.One, 0x6e, M.Privileged, F.X, BYTE); // outs
+  row(T.One, 0x6f, M.Privileged, F.X);
   for (let cc: u32 = 0; cc < 16; cc++) row(T.One, 0x70 + cc, M.Jcc, F.J8, D64 | CC);
   // 82: the alias of 80 is gone
   row(T.One, 0x84, M.Test, F.EG, BYTE);
@@ -134,12 +137,18 @@ export function oneByteRows(): void {
   row(T.One, 0xe1, M.Loope, F.J8, D64);
   row(T.One, 0xe2, M.Loop, F.J8, D64);
   row(T.One, 0xe3, M.Jrcxz, F.J8, D64);
-  outside(T.One, 0xe4, 0xe7); // in, out
+  row(T.One, 0xe4, M.Privileged, F.I8, BYTE); // in
+  row(T.One, 0xe5, M.Privileged, F.I8);
+  row(T.One, 0xe6, M.Privileged, F.I8, BYTE); // out
+  row(T.One, 0xe7, M.Privileged, F.I8);
   row(T.One, 0xe8, M.Call, F.J, D64);
   row(T.One, 0xe9, M.Jmp, F.J, D64);
   // ea: far jmp is gone
   row(T.One, 0xeb, M.Jmp, F.J8, D64);
-  outside(T.One, 0xec, 0xef); // in, out
+  row(T.One, 0xec, M.Privileged, F.X, BYTE); // in
+  row(T.One, 0xed, M.Privileged, F.X);
+  row(T.One, 0xee, M.Privileged, F.X, BYTE); // out
+  row(T.One, 0xef, M.Privileged, F.X);
   outside(T.One, 0xf1, 0xf1); // int1
   row(T.One, 0xf4, M.Hlt, F.X);
   row(T.One, 0xf5, M.Cmc, F.X);
@@ -170,27 +179,54 @@ export function oneByteRows(): void {
 }
 
 export function twoByteRows(): void {
-  outside(T.Two, 0x00, 0x03); // sldt …, lgdt …, lar, lsl
-  // 0f 01 /0-7: memory forms and the instructions without operands in the register forms are told apart by decode.ts
-  row(T.Two, 0x01, M.System, F.E);
+  digit(T.Two, 0x00, 0, M.Outside, F.E); // sldt
+  digit(T.Two, 0x00, 1, M.Outside, F.E); // str
+  digit(T.Two, 0x00, 2, M.Privileged, F.E); // lldt
+  digit(T.Two, 0x00, 3, M.Privileged, F.E); // ltr
+  digit(T.Two, 0x00, 4, M.Outside, F.E); // verr
+  digit(T.Two, 0x00, 5, M.Outside, F.E); // verw
+  digit(T.Two, 0x00, 6, M.Outside, F.E); // lkgs
+  outside(T.Two, 0x02, 0x03); // lar, lsl
+  digit(T.Two, 0x01, 0, M.Outside, F.E); // sgdt
+  digit(T.Two, 0x01, 1, M.Outside, F.E); // sidt
+  digit(T.Two, 0x01, 2, M.Privileged, F.E); // lgdt
+  digit(T.Two, 0x01, 3, M.Privileged, F.E); // lidt
+  digit(T.Two, 0x01, 4, M.Outside, F.E); // smsw
+  digit(T.Two, 0x01, 5, M.Outside, F.E); // rstorssp
+  digit(T.Two, 0x01, 6, M.Privileged, F.E); // lmsw
+  digit(T.Two, 0x01, 7, M.Privileged, F.E); // invlpg
+  outside(T.System, 0xc0, 0xff); // vmx, svm, sgx, monitor, xgetbv, smsw, rdpkru …
+  row(T.System, 0xca, M.Clac, F.X);
+  row(T.System, 0xcb, M.Stac, F.X);
+  registers(T.System, 0xf0, M.Privileged, F.X); // lmsw
+  row(T.System, 0xf8, M.Swapgs, F.X);
+  row(T.System, 0xf9, M.Rdtscp, F.X);
   // 04, 0a, 0c, 0f: never assigned, or 3DNow!
   row(T.Two, 0x05, M.Syscall, F.X);
-  outside(T.Two, 0x06, 0x09); // clts, sysret, invd, wbinvd
+  row(T.Two, 0x06, M.Privileged, F.X); // clts
+  outside(T.Two, 0x07, 0x07); // sysret
+  row(T.Two, 0x08, M.Privileged, F.X); // invd
+  row(T.Two, 0x09, M.Privileged, F.X); // wbinvd
   row(T.Two, 0x0b, M.Ud2, F.X);
   row(T.Two, 0x0d, M.Nop, F.M); // prefetchw and its reserved neighbours
   outside(T.Two, 0x0e, 0x0f); // femms, 3DNow!
   for (let digit8: u32 = 0; digit8 < 4; digit8++) digit(T.Two, 0x18, digit8, M.Nop, F.E); // prefetch
   for (let digit8: u32 = 4; digit8 < 8; digit8++) digit(T.Two, 0x18, digit8, M.Nop, F.E); // reserved nops
   row(T.Two, 0x19, M.Nop, F.E);
-  outside(T.Two, 0x1a, 0x1b); // mpx
+  row(T.Two, 0x1a, M.Nop, F.E); // mpx, on a CPU that has none
+  row(T.Two, 0x1b, M.Nop, F.E);
   row(T.Two, 0x1c, M.Nop, F.E);
   row(T.Two, 0x1d, M.Nop, F.E);
   row(T.Two, 0x1e, M.Nop, F.E); // endbr64 is f3 0f 1e fa
   row(T.Two, 0x1f, M.Nop, F.E);
-  outside(T.Two, 0x20, 0x23); // control and debug registers
-  outside(T.Two, 0x30, 0x30); // wrmsr
+  row(T.Two, 0x20, M.Privileged, F.R, D64); // mov of control and debug registers
+  row(T.Two, 0x21, M.Privileged, F.R, D64);
+  row(T.Two, 0x22, M.Privileged, F.R, D64);
+  row(T.Two, 0x23, M.Privileged, F.R, D64);
+  row(T.Two, 0x30, M.Privileged, F.X); // wrmsr
   row(T.Two, 0x31, M.Rdtsc, F.X);
-  outside(T.Two, 0x32, 0x35); // rdmsr, rdpmc, sysenter, sysexit
+  row(T.Two, 0x32, M.Privileged, F.X); // rdmsr
+  outside(T.Two, 0x33, 0x35); // rdpmc, sysenter, sysexit
   outside(T.Two, 0x37, 0x37); // getsec
   for (let cc: u32 = 0; cc < 16; cc++) {
     row(T.Two, 0x40 + cc, M.Cmov, F.GE, CC);
@@ -203,6 +239,7 @@ export function twoByteRows(): void {
   row(T.Two, 0xa3, M.Bt, F.EG);
   row(T.Two, 0xa4, M.Shld, F.EGI8);
   row(T.Two, 0xa5, M.Shld, F.EGCL);
+  outside(T.Two, 0xa6, 0xa7); // VIA's ciphers
   outside(T.Two, 0xa8, 0xaa); // push gs, pop gs, rsm
   row(T.Two, 0xab, M.Bts, F.EG, LOCKABLE);
   row(T.Two, 0xac, M.Shrd, F.EGI8);
@@ -213,8 +250,8 @@ export function twoByteRows(): void {
   digit(T.Two, 0xae, 5, M.Fence, F.E); // lfence; the memory form is xrstor
   digit(T.Two, 0xae, 6, M.Fence, F.E); // mfence; the memory form is xsaveopt
   digit(T.Two, 0xae, 7, M.Fence, F.E); // sfence; the memory form is clflush
-  digit(T.Two66, 0xae, 6, M.Outside, F.X); // tpause, clwb
-  digit(T.Two66, 0xae, 7, M.Outside, F.X); // clflushopt
+  digit(T.Two66, 0xae, 6, M.CacheLine, F.E); // clwb; the register form is tpause
+  digit(T.Two66, 0xae, 7, M.CacheLine, F.E); // clflushopt
   digit(T.TwoF3, 0xae, 0, M.Rdfsbase, F.E, Y | REGISTER_ONLY);
   digit(T.TwoF3, 0xae, 1, M.Rdgsbase, F.E, Y | REGISTER_ONLY);
   digit(T.TwoF3, 0xae, 2, M.Wrfsbase, F.E, Y | REGISTER_ONLY);
@@ -247,7 +284,7 @@ export function twoByteRows(): void {
   row(T.Two, 0xc3, M.Movnti, F.MG, Y | MEMORY_ONLY);
   for (let rest: u32 = 3; rest < 8; rest++) digit(T.Two, 0xc7, rest, M.Outside, F.X); // xrstors, vmptrld, rdrand, rdseed
   digit(T.Two, 0xc7, 1, M.Cmpxchg8b, F.M, Y | MEMORY_ONLY | LOCKABLE);
-  for (let z: u32 = 0; z < 8; z++) row(T.Two, 0xc8 + z, M.Bswap, F.Z);
+  registers(T.Two, 0xc8, M.Bswap, F.Z);
   row(T.Two, 0xff, M.Ud0, F.GE);
 }
 
@@ -256,6 +293,7 @@ export function threeByteRows(): void {
   row(T.T38, 0xf1, M.Movbe, F.EG, MEMORY_ONLY);
   row(T.T38_66, 0xf0, M.Movbe, F.GE, MEMORY_ONLY);
   row(T.T38_66, 0xf1, M.Movbe, F.EG, MEMORY_ONLY);
+  invalid(T.T38_F3, 0xf0, 0xf1); // movbe takes no f3
   row(T.T38_F2, 0xf0, M.Crc32, F.GE8, Y);
   row(T.T38_F2, 0xf1, M.Crc32, F.GE);
   row(T.T38_66, 0xf6, M.Adcx, F.GE, Y);

@@ -61,6 +61,8 @@ export function sseMoveRows(): void {
   row(T.Two66, 0x29, M.Movaps, F.WV, W16);
   row(T.Two, 0x2b, M.Movaps, F.MV, W16 | MEMORY_ONLY); // movntps
   row(T.Two66, 0x2b, M.Movaps, F.MV, W16 | MEMORY_ONLY); // movntpd
+  outside(T.TwoF3, 0x2b, 0x2b); // movntss, movntsd of SSE4A
+  outside(T.TwoF2, 0x2b, 0x2b);
   row(T.Two, 0x50, M.Movmskps, F.GU, REGISTER_ONLY | Y);
   row(T.Two66, 0x50, M.Movmskpd, F.GU, REGISTER_ONLY | Y);
   outside(T.Two, 0x6e, 0x6f);

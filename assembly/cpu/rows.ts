@@ -22,11 +22,14 @@ export enum Table {
   Vex38_F3 = 15,
   Vex38_F2 = 16,
   Vex3A_F2 = 17,
-  Count = 18,
+  /** 0f 01 with a register: the whole ModRM byte is the opcode. */
+  System = 18,
+  Count = 19,
 }
 
 /** Operands in the manual's letters: E r/m, G register, I immediate, Z register in the opcode, A rax, B vvvv, J rel,
- * V xmm register, W xmm r/m, U xmm in r/m, M memory only, O moffs, X no operands. */
+ * V xmm register, W xmm r/m, U xmm in r/m, M memory only, O moffs,
+ * X no operands, R registers in ModRM whatever its mod says. */
 export enum Form {
   X = 0,
   EG,
@@ -76,6 +79,7 @@ export enum Form {
   VM,
   MV,
   VU,
+  R,
 }
 
 /** Operand size 8 bits. */
@@ -103,17 +107,19 @@ export const STRING: u32 = 1 << 27;
 /** The row stands for eight, by the reg field of ModRM: bits 0-15 number the group. */
 export const GROUP: u32 = 1 << 31;
 
-const OPCODES: usize = memory.data(18 * 256 * 4, 16);
+const OPCODES: usize = memory.data(19 * 256 * 4, 16);
 const GROUPS: usize = memory.data(64 * 8 * 4, 16);
-/** Rows in the order of the tables, for the list of the instruction set: table, opcode, digit (8: none), then the row. */
+/** Rows in the order of the tables, for the list of the instruction set: table, opcode, digit (8: none), span, row. */
 const LIST: usize = memory.data(1200 * 8, 8);
 let groups: u32 = 0;
 let listed: u32 = 0;
 
-function list(table: u32, opcode: u32, digit: u32, row: u32): void {
+function list(table: u32, opcode: u32, digit: u32, row: u32, span: u32): void {
+  if ((row & 0x3ff) == Mnemonic.Outside) return;
   store<u8>(LIST + ((<usize>listed) << 3), <u8>table);
   store<u8>(LIST + ((<usize>listed) << 3), <u8>opcode, 1);
   store<u8>(LIST + ((<usize>listed) << 3), <u8>digit, 2);
+  store<u8>(LIST + ((<usize>listed) << 3), <u8>span, 3);
   store<u32>(LIST + ((<usize>listed) << 3), row, 4);
   listed++;
 }
@@ -122,7 +128,16 @@ function list(table: u32, opcode: u32, digit: u32, row: u32): void {
 export function row(table: Table, opcode: u32, mnemonic: Mnemonic, form: Form, flags: u32 = 0): void {
   const value = <u32>mnemonic | ((<u32>form) << 10) | flags;
   store<u32>(OPCODES + (((<usize>table) << 10) | ((<usize>opcode) << 2)), value);
-  list(table, opcode, 8, value);
+  list(table, opcode, 8, value, 1);
+}
+
+/** Opcodes that name a register in their low three bits, from `first` to the last of its eight: the manual's `+r`. */
+export function registers(table: Table, first: u32, mnemonic: Mnemonic, form: Form, flags: u32 = 0): void {
+  const value = <u32>mnemonic | ((<u32>form) << 10) | flags;
+  const span: u32 = 8 - (first & 7);
+  for (let z: u32 = 0; z < span; z++)
+    store<u32>(OPCODES + (((<usize>table) << 10) | ((<usize>(first + z)) << 2)), value);
+  list(table, first, 8, value, span);
 }
 
 /** One opcode of a group: `digit` is the manual's /0 … /7. */
@@ -135,13 +150,20 @@ export function digit(table: Table, opcode: u32, digit: u32, mnemonic: Mnemonic,
   }
   const value = <u32>mnemonic | ((<u32>form) << 10) | flags;
   store<u32>(GROUPS + ((<usize>((group & 0xffff) * 8 + digit)) << 2), value);
-  list(table, opcode, digit, value);
+  list(table, opcode, digit, value, 1);
 }
 
 /** Valid opcodes outside the instruction set: never executed, never called invalid. */
 export function outside(table: Table, first: u32, last: u32): void {
   for (let opcode = first; opcode <= last; opcode++) {
     store<u32>(OPCODES + (((<usize>table) << 10) | ((<usize>opcode) << 2)), Mnemonic.Outside);
+  }
+}
+
+/** Opcodes that are invalid with this prefix, where the row without it would be read otherwise. */
+export function invalid(table: Table, first: u32, last: u32): void {
+  for (let opcode = first; opcode <= last; opcode++) {
+    store<u32>(OPCODES + (((<usize>table) << 10) | ((<usize>opcode) << 2)), Mnemonic.Invalid | ((<u32>Form.E) << 10));
   }
 }
 

@@ -1,9 +1,12 @@
 // Runs: slices of a budget, single steps, and the slower loop that tells the host of each block.
 
-import { blockAt, setStepping, setUntil, stepBlock } from './blocks';
+import { Entered, entered, markOf } from './arrival';
+import { blockAt, COUNT, setStepping, setUntil, stepBlock } from './blocks';
 import { execute } from './execute';
 import { blockEntered } from './host';
-import { EXTRA, FAULT, LEFT, Reason, RIP } from './state';
+import { CLOCK, EXTRA, FAULT, LEFT, REP_RIP, Reason, RIP } from './state';
+import { Tlb } from './tlb';
+import { recording, Traces } from './traces';
 
 /** Instructions per call of `execute`: V8 replaces code only between calls. */
 const SLICE: i64 = 65536;
@@ -12,6 +15,18 @@ export const STOP_AT: usize = memory.data(8, 8);
 
 /** Instructions paid for in the last run. */
 let paid: i64 = 0;
+/** Size of the slice that is running. */
+let granted: i32 = 0;
+
+/**
+ * The virtual clock at this instruction: instructions retired or paid for since the start, and 1 for each time it was
+ * read, so that no two reads are equal.
+ */
+export function clock(): u64 {
+  const base = load<u64>(CLOCK) + 1;
+  store<u64>(CLOCK, base);
+  return base + (granted - load<i32>(LEFT));
+}
 
 /** Instructions retired in the last run or step. */
 export function retired(): f64 {
@@ -29,25 +44,39 @@ function begin(): void {
 /** Runs one slice of at most `most` instructions from RIP. */
 function slice(block: usize, most: i32): Reason {
   store<i32>(LEFT, most);
+  granted = most;
   const reason = execute(block);
-  paid += most - load<i32>(LEFT);
+  const spent = most - load<i32>(LEFT);
+  paid += spent;
+  store<u64>(CLOCK, load<u64>(CLOCK) + spent);
   return reason;
 }
 
-/** Runs from `from` to `until`; Reason.Slice means that the budget is spent. */
-export function run(from: u64, until: u64, budget: f64, hooked: bool): Reason {
+/**
+ * Runs from `from` to `until`; Reason.Slice means that the budget is spent.
+ *
+ * @param leaves `from` is an address that runs stop at: its instruction is executed all the same
+ */
+export function run(from: u64, until: u64, budget: f64, hooked: bool, leaves: bool): Reason {
   begin();
   store<u64>(RIP, from);
   setUntil(until);
+  Traces.allow(!hooked && !Tlb.isTraced);
   const total = <i64>budget;
+  if (leaves && total) {
+    const reason = leaveStop();
+    if (reason != Reason.Stepped) return reason;
+  }
   while (true) {
     const rip = load<u64>(RIP);
     const block = blockAt(rip);
     if (!block) return Reason.Fault;
     let most = min<i64>(total - paid, SLICE);
-    const count = load<u32>(block, 8);
+    const count = load<u32>(block, 8) & COUNT;
+    if (count > <u32>most && !most) return Reason.Slice;
+    if (count && entered(load<u16>(block, 30), rip) == Entered.Stop) return Reason.Stopped;
     if (count > <u32>most) {
-      if (!most) return Reason.Slice;
+      Traces.end(rip);
       // less is left than the next block needs: instruction by instruction
       const reason = stepOnce();
       if (reason != Reason.Stepped) return reason;
@@ -58,8 +87,31 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool): Reason {
       if (answer && load<u64>(STOP_AT) - rip < load<u32>(block, 24)) return runTo(load<u64>(STOP_AT));
       most = count;
     }
+    if (recording) {
+      Traces.next(block);
+      if (recording) most = count;
+    }
     const reason = slice(blockAt(rip), <i32>most);
-    if (reason != Reason.Slice) return reason;
+    if (reason == Reason.Hot) {
+      Traces.record();
+      continue;
+    }
+    if (reason == Reason.Slice) continue;
+    if (reason == Reason.Until || reason == Reason.Stopped) Traces.end(load<u64>(RIP));
+    else Traces.cut();
+    // where a run stops it may have arrived as well
+    if (reason == Reason.Stopped) entered(markOf(load<u64>(RIP)), load<u64>(RIP));
+    return reason;
+  }
+}
+
+/** Executes the instruction at RIP, all iterations of it, as the first one of a run. */
+function leaveStop(): Reason {
+  const rip = load<u64>(RIP);
+  if (entered(markOf(rip), rip) == Entered.Stop) return Reason.Stopped;
+  while (true) {
+    const reason = stepOnce();
+    if (reason != Reason.Stepped || !load<u64>(REP_RIP)) return reason;
   }
 }
 

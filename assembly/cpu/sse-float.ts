@@ -7,8 +7,9 @@ import { Mnemonic as M } from './mnemonics';
 /** Whether the last call of `floats` knew the mnemonic. */
 export let known: bool = false;
 
+/** Which NaN a result is: of the operands, or the default one. */
 @unmanaged
-class Nan {
+export class Nan {
   static ps(a: v128, b: v128, r: v128): v128 {
     const wrong = f32x4.ne(r, r);
     if (!v128.any_true(wrong)) return r;
@@ -26,10 +27,10 @@ class Nan {
 }
 
 /** Lane 0 of `r` over `a`. */
-function low32(a: v128, r: v128): v128 {
+export function low32(a: v128, r: v128): v128 {
   return v128.shuffle<u32>(a, r, 4, 1, 2, 3);
 }
-function low64(a: v128, r: v128): v128 {
+export function low64(a: v128, r: v128): v128 {
   return v128.shuffle<u64>(a, r, 2, 1);
 }
 

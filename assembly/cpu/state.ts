@@ -14,7 +14,7 @@
 // 448 mxcsr     u32
 // 452 rounded   u32       1: floating-point arithmetic ran since MXCSR was last written
 // 456 task      i32       whose patch state the gate asks for
-// 464 clock     u64       instructions retired before this run, the base of rdtsc
+// 464 clock     u64       the virtual clock of rdtsc at the start of this slice, see run.ts
 // 472 repRip    u64       address of a REP instruction left unfinished, 0 otherwise
 export const STATE: usize = memory.data(512, 16);
 export const STATE_SIZE: u32 = 480;
@@ -62,6 +62,8 @@ export enum Reason {
   Stepped = 5,
   /** The host asked to stop. */
   Stopped = 6,
+  /** The next block is hot; only between `execute` and `run`. */
+  Hot = 7,
 }
 
 /** What a handler of execute-*.ts answers. */

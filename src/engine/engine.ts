@@ -107,6 +107,88 @@ export interface RunOptions {
   onMemory?: MemoryHook;
 }
 
+/** The CPU as it was when a call arrived. */
+export interface ArrivalState {
+  /** One of GENERAL_REGISTERS. */
+  register(name: RegisterName): bigint;
+  /** The quad that the call's entry found at rsp; undefined where that is not mapped any more. */
+  readonly returnAddress: bigint | undefined;
+}
+
+/**
+ * Watches where one call arrives: the first instruction outside sites, trampolines, handlers and gate, from the call's
+ * start and again after each trampoline. Its state outlives the pieces in which the call runs.
+ */
+export interface ArrivalWatcher {
+  /** An arrival is awaited; true at the call's start. */
+  awaited: boolean;
+  /** A trampoline was passed since the last one. */
+  dispatched: boolean;
+  /** There was none yet: the state at the next one is wanted. */
+  readonly first: boolean;
+  /** rsp at the call's entry. */
+  readonly entrySp: bigint;
+  /** Arrivals are told when they happen, not after the run; only then may `arrived` stop it. */
+  readonly atOnce: boolean;
+  /**
+   * Told of each arrival in order.
+   * @param state of the first one; undefined where the engine's own registers are still those of the arrival
+   * @returns true to stop before the instruction at `address`
+   */
+  arrived(address: bigint, dispatched: boolean, state: ArrivalState | undefined): boolean;
+}
+
+/** How each of many equal calls must end. */
+export interface ExpectedEnd {
+  readonly rax: bigint;
+  readonly rdx: bigint;
+  readonly instructions: number;
+  /** At most 64: address, and whether a trampoline was passed. */
+  readonly arrivals: readonly (readonly [bigint, boolean])[];
+}
+
+/**
+ * What an engine can do whose CPU and core share a WASM instance: calls are redirected, and their arrivals found,
+ * without leaving WASM.
+ */
+export interface Redirection {
+  /**
+   * Lets the core answer at the gate, for the current task.
+   * @throws {EngineError} EFAULT `address` is not mapped executable · EINVAL the gate is elsewhere · EBUSY
+   */
+  useCore(address: bigint): void;
+
+  /** Who asks at the gate from now on: a handle of the core. */
+  setTask(task: number): void;
+
+  /**
+   * What no call arrives at.
+   *
+   * @param ranges half-open, sorted and disjoint: start and end of each in turn
+   * @param trampolines where the trampolines are, which the ranges hold too
+   * @throws {EngineError} ENOMEM · EBUSY
+   */
+  setGlue(ranges: BigUint64Array, trampolines: { readonly start: bigint; readonly end: bigint }): void;
+
+  /**
+   * Runs stop before the instruction at `address`, with reason `stopped`, or no longer.
+   * @throws {EngineError} ENOMEM more than 512 of them
+   */
+  setStop(address: bigint, on: boolean): void;
+
+  /**
+   * Makes the call for which the registers and the stack are ready `times` times, putting both back each time. Flags
+   * begin clear; vector registers and memory stay as the call before left them.
+   *
+   * @param frame quads at rsp that the callee may change: the return address and the arguments behind it; 64 at most
+   * @returns how many in a row ended as expected, rsp given back
+   */
+  repeat(options: RunOptions, times: number, frame: number, expected: ExpectedEnd): number;
+
+  /** As Engine.run, watching for arrivals. @param leaves runs stop at `from`: pass it all the same */
+  run(options: RunOptions, watch: ArrivalWatcher | undefined, leaves: boolean): Exit;
+}
+
 /** Index of the words in a gate's answer. */
 export const ANSWER_IP_LOW = 0;
 export const ANSWER_IP_HIGH = 1;
@@ -119,6 +201,31 @@ export const ANSWER_IP_HIGH = 1;
  */
 export type GateHandler = (ipLow: number, ipHigh: number, answer: Uint32Array) => void;
 
+/** Guest memory and registers at one moment, of one engine. */
+export interface EngineSnapshot {
+  /** Guest pages that were written, mapped, unmapped or protected since it was taken, or since the last restore. */
+  readonly changes: number;
+}
+
+/** What an engine can do that keeps track of the guest pages that change. */
+export interface Snapshots {
+  /**
+   * Takes note of memory and registers as they are. From now on each page is copied before its first write.
+   * @throws {EngineError} EBUSY
+   */
+  take(): EngineSnapshot;
+
+  /**
+   * Goes back to a snapshot, which can be gone back to again; those taken after it are gone. Costs what was changed
+   * since, whatever there is.
+   * @throws {EngineError} EINVAL the snapshot is gone, or another engine's · EBUSY
+   */
+  restore(snapshot: EngineSnapshot): void;
+
+  /** Forgets a snapshot; with the last one the copies are given back. Harmless where it is gone. */
+  release(snapshot: EngineSnapshot): void;
+}
+
 /** Bytes at the gate's address that belong to the engine; the caller maps them executable and leaves them alone. */
 export const GATE_SIZE = 16;
 
@@ -128,6 +235,12 @@ export const GATE_SIZE = 16;
  */
 export interface Engine {
   readonly name: EngineName;
+
+  /** Where the core lies in the same WASM instance. */
+  readonly redirection?: Redirection;
+
+  /** Where it keeps track of the pages that change. */
+  readonly snapshots?: Snapshots;
 
   /**
    * Maps zeroed pages. `address` and `size` are multiples of 4096.

@@ -2,6 +2,7 @@
 import { address as checked, hex, wrap } from '../address.ts';
 import { EngineError } from '../errors.ts';
 import { Instance } from '../wasm/instance.ts';
+import { join } from './blocks.ts';
 import {
   type Access,
   type Engine,
@@ -14,7 +15,10 @@ import {
   RFLAGS_WRITABLE,
   type RunOptions,
 } from './engine.ts';
+import { defaultJitMode, Jit, type JitCounts, type JitMode } from './jit/jit.ts';
 import { Mappings } from './mappings.ts';
+import { WasmRedirection } from './wasm-redirection.ts';
+import { WasmSnapshots } from './wasm-snapshots.ts';
 
 const PAGE = 4096;
 /** Bytes for decoded blocks: about 100,000 blocks of ten instructions. */
@@ -42,34 +46,55 @@ const ACCESSES = ['read', 'write', 'fetch'] as const;
  * Makes a CPU.
  *
  * @param instance the instance whose memory it uses, after the core's pools are carved; its own by default
+ * @param jit when hot code is compiled; see `defaultJitMode` for what it is by default
  * @throws {EngineError} ENOMEM no memory for its tables
  */
-export async function createWasm(instance?: Instance): Promise<WasmEngine> {
+export async function createWasm(instance?: Instance, jit?: JitMode): Promise<WasmEngine> {
   const own = instance ?? (await Instance.create());
-  return new WasmEngine(own);
+  return new WasmEngine(own, jit);
 }
 
-/** See Engine; `useCore` is what only this one can do. */
+/** See Engine. */
 export class WasmEngine implements Engine {
   readonly name: EngineName = 'wasm';
+  readonly redirection: WasmRedirection;
+  readonly snapshots: WasmSnapshots;
   readonly #instance: Instance;
   readonly #mappings = new Mappings();
   #gate: { readonly address: bigint; handler: GateHandler } | undefined;
   #running: RunOptions | undefined;
   #busy = false;
   #disposed = false;
-  constructor(instance: Instance) {
+  readonly #jit: Jit | undefined;
+
+  constructor(instance: Instance, jit: JitMode = defaultJitMode()) {
     this.#instance = instance;
     const { exports } = instance;
     if (!exports.initCpu(exports.used(), POOL)) {
       throw new EngineError('ENOMEM', 'no memory for the tables of the CPU', { operation: 'create engine' });
     }
+    this.redirection = new WasmRedirection(instance, {
+      idle: (operation) => this.#idle(operation),
+      placeGate: (address) => this.#placeGate(address, () => undefined),
+      execute: (options, body) => this.#execute(options, body),
+      start: (options, leaves) => this.#start(options, leaves),
+    });
+    this.snapshots = new WasmSnapshots(instance, this.#mappings, (operation) => this.#idle(operation));
     instance.host = {
+      arrived: (low, high, dispatched) => this.redirection.arrived(low, high, dispatched),
       blockEntered: (low, high, size) => this.#blockEntered(low, high, size),
       memoryAccessed: (kind, address, size) =>
         this.#running?.onMemory?.(kind === 0 ? 'read' : 'write', wrap(address), size),
       gateEntered: (low, high) => this.#gateEntered(low, high),
+      traceRecorded: (id, blocks, count, low, high) => this.#jit?.recorded(id, blocks, count, join(low, high)),
+      traceDropped: (slot) => this.#jit?.dropped(slot),
     };
+    this.#jit = jit === false ? undefined : new Jit(instance, jit);
+  }
+
+  /** What the JIT has compiled; undefined where it is off. */
+  get jitCounts(): JitCounts | undefined {
+    return this.#jit?.counts;
   }
 
   map(address: bigint, size: bigint, access: Access): void {
@@ -80,21 +105,22 @@ export class WasmEngine implements Engine {
     if (pages > MOST_PAGES || !exports.reservePages(Number(pages))) {
       throw new EngineError('ENOMEM', `no memory for ${size} bytes`, { operation: 'map' });
     }
-    exports.mapPages(address, Number(pages), accessBits(access));
+    if (!exports.mapPages(address, Number(pages), accessBits(access))) throw noMemory('map');
     this.#mappings.add(address, size, access);
   }
 
   unmap(address: bigint, size: bigint): void {
     this.#alive('unmap');
     this.#mappings.checkMapped('unmap', address, size);
-    this.#instance.exports.unmapPages(address, Number(size / BigInt(PAGE)));
+    if (!this.#instance.exports.unmapPages(address, Number(size / BigInt(PAGE)))) throw noMemory('unmap');
     this.#mappings.remove(address, size);
   }
 
   protect(address: bigint, size: bigint, access: Access): void {
     this.#alive('protect');
     this.#mappings.checkMapped('protect', address, size);
-    this.#instance.exports.protectPages(address, Number(size / BigInt(PAGE)), accessBits(access));
+    const pages = Number(size / BigInt(PAGE));
+    if (!this.#instance.exports.protectPages(address, pages, accessBits(access))) throw noMemory('protect');
     this.#mappings.protect(address, size, access);
   }
 
@@ -146,16 +172,7 @@ export class WasmEngine implements Engine {
 
   run(options: RunOptions): Exit {
     this.#idle('run');
-    checked(options.from, 'from');
-    checked(options.until, 'until');
-    if (!(options.budget >= 0))
-      throw new RangeError(`"budget" expected a count of instructions, got ${options.budget}`);
-    const { exports } = this.#instance;
-    this.#instance.u64[exports.REP_RIP.value / 8] = 0n;
-    const budget = Math.min(Math.trunc(options.budget), Number.MAX_SAFE_INTEGER);
-    return this.#execute(options, () =>
-      exports.run(options.from, options.until, budget, options.onBlock !== undefined),
-    );
+    return this.#execute(options, () => this.#start(options, false));
   }
 
   step(): Exit {
@@ -169,23 +186,11 @@ export class WasmEngine implements Engine {
     this.#instance.exports.setGateInWasm(false);
   }
 
-  /**
-   * Lets the core in the same instance answer at the gate, for `task` (a handle of the core): a redirected call then
-   * never leaves WASM.
-   *
-   * @throws {EngineError} EFAULT `address` is not mapped executable · EINVAL the gate is elsewhere
-   */
-  useCore(address: bigint, task: number): void {
-    this.#idle('gate');
-    this.#placeGate(address, () => undefined);
-    this.#instance.u32[this.#instance.exports.TASK.value / 4] = task;
-    this.#instance.exports.setGateInWasm(true);
-  }
-
   dispose(): void {
     if (this.#busy) throw busy('dispose');
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#jit?.dispose();
     this.#instance.host = undefined;
   }
 
@@ -205,6 +210,18 @@ export class WasmEngine implements Engine {
     }
     this.#gate = { address, handler };
     this.#instance.exports.setGate(address);
+    this.#jit?.setGate(address);
+  }
+
+  /** Checks the options and runs. */
+  #start({ from, until, budget, onBlock }: RunOptions, leaves: boolean): number {
+    checked(from, 'from');
+    checked(until, 'until');
+    if (!(budget >= 0)) throw new RangeError(`"budget" expected a count of instructions, got ${budget}`);
+    const { exports } = this.#instance;
+    this.#instance.u64[exports.REP_RIP.value / 8] = 0n;
+    const most = Math.min(Math.trunc(budget), Number.MAX_SAFE_INTEGER);
+    return exports.run(from, until, most, onBlock !== undefined, leaves);
   }
 
   #execute(options: RunOptions | undefined, body: () => number): Exit {
@@ -297,12 +314,12 @@ export class WasmEngine implements Engine {
   }
 }
 
-function busy(operation: string): EngineError {
-  return new EngineError('EBUSY', 'the engine is running', { operation });
+function noMemory(operation: string): EngineError {
+  return new EngineError('ENOMEM', 'no memory to remember what the pages were', { operation });
 }
 
-function join(low: number, high: number): bigint {
-  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+function busy(operation: string): EngineError {
+  return new EngineError('EBUSY', 'the engine is running', { operation });
 }
 
 function accessBits(access: Access): number {

@@ -2,10 +2,14 @@
 import { hex } from '../address.ts';
 import type { Engine } from '../engine/engine.ts';
 import { SiteError } from '../errors.ts';
+import type { Faults } from '../faults.ts';
+import type { FrameRow } from '../image/unwind/frame-row.ts';
 import type { CodeArena } from './code-arena.ts';
 import { writeU64 } from './guest/memory.ts';
 import { callBytes, NOP5, verifySite } from './site.ts';
-import { type KernelVersion, opsTrampoline, type TrampolineKind } from './trampoline.ts';
+import type { KernelVersion, TrampolineKind } from './trampoline.ts';
+import { TrampolineCopies } from './trampoline-copies.ts';
+import { TrampolineText } from './trampoline-frames.ts';
 
 /** One user of one site. Its address in guest memory is what the trampoline loads into rdx (F21, F29). */
 export interface Ops {
@@ -30,6 +34,7 @@ interface Registration {
 export interface FtraceParts {
   engine: Engine;
   arena: CodeArena;
+  faults: Faults;
   kernel: KernelVersion;
   gate: bigint;
   returnThunk: bigint;
@@ -44,11 +49,15 @@ const OPS_SIZE = 16;
 export class Ftrace {
   readonly #parts: FtraceParts;
   readonly #sites = new Map<bigint, Registration | undefined>();
+  readonly #text: TrampolineText;
+  readonly #copies: TrampolineCopies;
   #dead = false;
   #enabled = true;
 
   constructor(parts: FtraceParts) {
     this.#parts = parts;
+    this.#text = new TrampolineText(parts.kernel);
+    this.#copies = new TrampolineCopies(parts.kernel, parts.returnThunk);
   }
 
   /** Takes note of an image's sites; the loader has made each one a NOP5 (F2, F7). */
@@ -92,6 +101,11 @@ export class Ftrace {
     return registration && { name: registration.ops.name, trampoline: registration.trampoline };
   }
 
+  /** How the caller is found from an instruction of a trampoline; undefined where `ip` is none. */
+  frameAt(ip: bigint): FrameRow | undefined {
+    return this.#text.rowAt(ip);
+  }
+
   /**
    * Turns an idle site into a call of the ops' own trampoline (F12, F13, F28, F33).
    *
@@ -116,7 +130,7 @@ export class Ftrace {
         address: ops.site,
       });
     }
-    this.#verify(ops.site, this.#expected(ops.site));
+    this.#verify(ops.site);
     const registration = this.#build(ops);
     try {
       this.#parts.engine.write(ops.site, callBytes(ops.site, registration.trampoline));
@@ -141,7 +155,8 @@ export class Ftrace {
         address: ops.site,
       });
     }
-    this.#verify(ops.site, this.#expected(ops.site));
+    // not by way of faults: whoever takes off several ops has compared all of them before the first
+    this.#compare(ops.site);
     this.#parts.engine.write(ops.site, NOP5);
     this.#sites.set(ops.site, undefined);
     this.#release(registration);
@@ -155,7 +170,7 @@ export class Ftrace {
   verify(sites: Iterable<bigint>): void {
     for (const site of sites) {
       if (!this.#sites.has(site)) throw notASite('verify', site);
-      this.#verify(site, this.#expected(site));
+      this.#verify(site);
     }
   }
 
@@ -165,10 +180,15 @@ export class Ftrace {
     return registration === undefined ? NOP5 : callBytes(site, registration.trampoline);
   }
 
+  /** ftrace_verify_code of one site, which can be made to fail. */
+  #verify(site: bigint): void {
+    this.#compare(site, (compare) => this.#parts.faults.call('site-verify', compare));
+  }
+
   /** ftrace_bug: a mismatch switches ftrace off for good (F14). */
-  #verify(site: bigint, expected: Uint8Array): void {
+  #compare(site: bigint, run: (compare: () => void) => void = (compare) => compare()): void {
     try {
-      verifySite(this.#parts.engine, site, expected);
+      run(() => verifySite(this.#parts.engine, site, this.#expected(site)));
     } catch (error) {
       this.#dead = true;
       throw error;
@@ -176,20 +196,19 @@ export class Ftrace {
   }
 
   #build(ops: Ops): Registration {
-    const { engine, arena, kernel, gate, returnThunk } = this.#parts;
-    const handler = ops.handler ?? gate;
-    const spec = { kind: ops.kind, kernel, handler, returnThunk } as const;
-    const length = opsTrampoline({ ...spec, address: arena.base, ops: 0n }).bytes.length;
-    const place = arena.allocate(length + OPS_SIZE);
+    const { engine, arena, faults, gate } = this.#parts;
+    const { kind, handler = gate } = ops;
+    const length = this.#copies.length(kind, handler, arena.base);
+    const place = faults.call('trampoline-allocation', () => arena.allocate(length + OPS_SIZE));
     const registration = { ops, trampoline: place, length: length + OPS_SIZE };
     try {
       const record = ops.place ?? place + BigInt(length);
-      const { bytes } = opsTrampoline({ ...spec, address: place, ops: record });
       const block = new Uint8Array(registration.length);
-      block.set(bytes);
+      block.set(this.#copies.copy({ kind, handler, address: place, ops: record }));
       engine.write(place, block);
       writeU64(engine, record, handler);
       callBytes(ops.site, place);
+      this.#text.place(place, ops.kind);
     } catch (error) {
       this.#release(registration);
       throw error;

@@ -15,9 +15,15 @@ export interface GateParts {
 
 /**
  * Installs the gate: each pass is one dispatch in the core. Where the core says "run the original", the call goes on
- * after the site (L42).
+ * after the site (L42). Where engine and core share an instance, no pass leaves WASM; the machine then says whose call
+ * it is by `setTask`.
  */
 export function installGate({ engine, core, address, currentTask }: GateParts): void {
+  if (engine.redirection !== undefined) {
+    engine.redirection.useCore(address);
+    engine.redirection.setTask(currentTask());
+    return;
+  }
   engine.setGate(address, (ipLow, ipHigh, answer) => {
     const func = core.dispatchPair(ipLow, ipHigh, currentTask());
     if (func === 0) {

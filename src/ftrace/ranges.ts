@@ -9,6 +9,22 @@ export interface Range {
 /** Ranges that do not overlap; touching ones count as one where a walk crosses them. */
 export class RangeSet {
   #ranges: Range[] = [];
+  #version = 0;
+
+  /** Differs after each change. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Start and end of each range in turn, in the order of addresses. */
+  quads(): BigUint64Array {
+    const quads = new BigUint64Array(2 * this.#ranges.length);
+    for (const [i, { start, end }] of this.#ranges.entries()) {
+      quads[2 * i] = start;
+      quads[2 * i + 1] = end;
+    }
+    return quads;
+  }
 
   /** Adds ranges; an overlap with a present one is merged. */
   add(ranges: readonly Range[]): void {
@@ -20,10 +36,12 @@ export class RangeSet {
       else if (end > last.end) last.end = end;
     }
     this.#ranges = merged;
+    this.#version++;
   }
 
   /** Takes ranges out, all in one walk: an image has one for each of its functions. */
   remove(gone: readonly Range[]): void {
+    this.#version++;
     const holes = [...gone].sort(byStart);
     let first = 0;
     this.#ranges = this.#ranges.flatMap(({ start, end }) => {

@@ -1,7 +1,8 @@
 // Pushing funcs on their stacks and taking them off; the ops of a function live as long as its stack (klp/patch.c).
 import { hex } from '../address.ts';
 import type { Core } from '../core/core.ts';
-import { PatchError, SiteError, TrampolineError } from '../errors.ts';
+import { ERRNO, type ErrnoName, PatchError, SiteError, TrampolineError } from '../errors.ts';
+import type { Faults } from '../faults.ts';
 import type { Ftrace, Ops } from '../ftrace/ftrace.ts';
 import type { TrampolineKind } from '../ftrace/trampoline.ts';
 import type { Log } from './log.ts';
@@ -12,6 +13,7 @@ export interface AttachParts {
   core: Core;
   ftrace: Ftrace;
   log: Log;
+  faults: Faults;
   /** The kind of trampoline: args since 5.11 (L27). */
   kind: TrampolineKind;
   /** Of a site with a func stack: the handler in the guest and where its ops lies; undefined where the core decides. */
@@ -38,6 +40,7 @@ export class FuncAttacher {
   /** Owner number in the core → func. */
   readonly #owners = new Map<number, Func>();
   #nextOwner = 1;
+  #version = 0;
 
   constructor(parts: AttachParts) {
     this.#parts = parts;
@@ -53,6 +56,20 @@ export class FuncAttacher {
     });
   }
 
+  /** Another number each time a func stack has changed. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** The func under this one on its stack; undefined where it is the last, or on no stack. */
+  below(func: Func): Func | undefined {
+    const { core } = this.#parts;
+    if (func.handle === undefined) return undefined;
+    const stack = core.stack(core.func(func.handle).site);
+    const below = stack[stack.findIndex(({ handle }) => handle === func.handle) + 1];
+    return below && this.#owners.get(below.owner);
+  }
+
   /**
    * klp_patch_object: all funcs of the object, or none (L28–L33).
    *
@@ -61,7 +78,7 @@ export class FuncAttacher {
    */
   patchObject(object: PatchObject): void {
     // every record is compared before the first one is written (F13)
-    this.verify(object);
+    for (const func of object.funcs) this.#verifyToPatch(func);
     try {
       for (const func of object.funcs) this.#patchFunc(func);
     } catch (error) {
@@ -100,30 +117,69 @@ export class FuncAttacher {
 
   /** klp_patch_func: push at the head; the first func of a function also registers the ops (L29, L30). */
   #patchFunc(func: Func): void {
-    const { core, ftrace, kind, log } = this.#parts;
-    const site = func.old?.site;
-    if (site === undefined) {
-      const about = { operation: 'enable', patch: func.patch, func: func.oldName };
-      throw log.refuse('EINVAL', { kind: 'noLocation', func: func.oldName }, about);
-    }
+    const { core, ftrace, kind, faults } = this.#parts;
+    const site = this.#location(func);
     const owner = this.#nextOwner++;
     // the stack is non-empty before the site can fire (L29)
-    const handle = core.pushFunc(site, func.newFunc, owner, { transition: func.transition, nop: func.nop });
+    const handle = faults.call('ops-allocation', () =>
+      core.pushFunc(site, func.newFunc, owner, { transition: func.transition, nop: func.nop }),
+    );
     this.#owners.set(owner, func);
     const present = this.#ops.get(site);
     if (present !== undefined) present.depth++;
     else {
       const ops: Ops = { name: func.oldName, site, kind, ...this.#parts.guestOps(site) };
       try {
-        ftrace.register(ops);
+        faults.pass('set-filter', (code) => this.#filterError(func, code));
+        try {
+          faults.call('register', () => ftrace.register(ops));
+        } catch (error) {
+          throw this.#registerError(func, site, error);
+        }
       } catch (error) {
         core.removeFunc(handle);
         this.#owners.delete(owner);
-        throw this.#registerError(func, site, error);
+        throw error;
       }
       this.#ops.set(site, { ops, depth: 1 });
     }
     func.handle = handle;
+    this.#version++;
+  }
+
+  /** A mismatch is found in registering, and logged as its failure (L31). */
+  #verifyToPatch({ old, oldName }: Func): void {
+    if (old?.site === undefined) return;
+    try {
+      this.#parts.ftrace.verify([old.site]);
+    } catch (error) {
+      if (error instanceof TrampolineError) {
+        this.#parts.log.emit({ kind: 'registerFailed', func: oldName, error: error.errno });
+      }
+      throw error;
+    }
+  }
+
+  /** ftrace_location of an original (L29). */
+  #location(func: Func): bigint {
+    const { faults, log } = this.#parts;
+    const refuse = (code: ErrnoName): PatchError =>
+      log.refuse(
+        code,
+        { kind: 'noLocation', func: func.oldName },
+        { operation: 'enable', patch: func.patch, func: func.oldName },
+      );
+    const site = faults.call('location', () => func.old?.site, refuse);
+    if (site === undefined) throw refuse('EINVAL');
+    return site;
+  }
+
+  #filterError(func: Func, code: ErrnoName): PatchError {
+    return this.#parts.log.refuse(
+      code,
+      { kind: 'filterFailed', func: func.oldName, error: -ERRNO[code] },
+      { operation: 'enable', patch: func.patch, func: func.oldName },
+    );
   }
 
   /** klp_unpatch_func: the last func of a function unregisters the ops first (L32). */
@@ -138,6 +194,7 @@ export class FuncAttacher {
     core.removeFunc(handle);
     this.#owners.delete(owner);
     func.handle = undefined;
+    this.#version++;
   }
 
   #registerError(func: Func, site: bigint, cause: unknown): unknown {

@@ -1,5 +1,6 @@
 // The callbacks of objects: when each of the four runs, and what its result means (L75–L78).
 import { errnoName, PatchError } from '../errors.ts';
+import type { Faults } from '../faults.ts';
 import type { Log } from './log.ts';
 import type { Callback, ModuleState, Patch, PatchObject } from './patch.ts';
 import { objectTitle } from './patch.ts';
@@ -7,6 +8,7 @@ import { objectTitle } from './patch.ts';
 /** What running callbacks takes. */
 export interface CallbackParts {
   log: Log;
+  faults: Faults;
   /** Runs a guest function, `image:symbol` or an address, and returns rax. */
   runGuest(target: string | bigint, args: readonly bigint[]): bigint;
   /** Writes into the guest's structs of a patch what became of it, for the guest to read. */
@@ -30,7 +32,9 @@ export class CallbackRunner {
    */
   prePatch(patch: Patch, object: PatchObject): void {
     object.postUnpatchEnabled = false;
-    const result = this.#run(patch, object, object.callbacks.prePatch);
+    const { prePatch } = object.callbacks;
+    const result =
+      prePatch === undefined ? 0 : this.#parts.faults.call('pre-patch', () => this.#run(patch, object, prePatch));
     if (result !== 0) {
       const code = errnoName(result) ?? 'EINVAL';
       throw new PatchError(code, `pre-patch callback of object '${objectTitle(object.name)}' returned ${result}`, {

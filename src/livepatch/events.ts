@@ -15,6 +15,8 @@ export interface EventFields {
   signaling: object;
   forcing: object;
   running: { task: string; pid: number };
+  unreliable: { task: string; pid: number };
+  sleeping: { task: string; pid: number; func: string };
   enableFailed: { patch: string };
   prePatchFailed: { object: string };
   patchObjectFailed: { object: string };
@@ -32,6 +34,7 @@ export interface EventFields {
   sizeUnknown: { func: string };
   newSizeUnknown: { func: string };
   noLocation: { func: string };
+  filterFailed: { func: string; error: number };
   registerFailed: { func: string; error: number };
 }
 
@@ -56,6 +59,11 @@ const LINES: { readonly [K in EventKind]: readonly [LogLevel, (event: EventField
   signaling: ['notice', () => 'signaling remaining tasks'], // L72
   forcing: ['warning', () => 'forcing remaining tasks to the patched state'], // L74
   running: ['debug', ({ task, pid }) => `klp_try_switch_task: ${task}:${pid} is running`], // L69
+  unreliable: ['debug', ({ task, pid }) => `klp_try_switch_task: ${task}:${pid} has an unreliable stack`], // L69
+  sleeping: [
+    'debug', // L69
+    ({ task, pid, func }) => `klp_try_switch_task: ${task}:${pid} is sleeping on function ${func}`,
+  ],
   enableFailed: ['warning', ({ patch }) => `failed to enable patch '${patch}'`], // L46
   prePatchFailed: ['warning', ({ object }) => `pre-patch callback failed for object '${object}'`], // L46, L77
   patchObjectFailed: ['warning', ({ object }) => `failed to patch object '${object}'`], // L33
@@ -91,6 +99,10 @@ const LINES: { readonly [K in EventKind]: readonly [LogLevel, (event: EventField
   sizeUnknown: ['error', ({ func }) => `kallsyms size lookup failed for '${func}'`], // L18
   newSizeUnknown: ['error', ({ func }) => `kallsyms size lookup failed for '${func}' replacement`], // L18
   noLocation: ['error', ({ func }) => `failed to find location for function '${func}'`], // L29
+  filterFailed: [
+    'error', // L31
+    ({ func, error }) => `failed to set ftrace filter for function '${func}' (${error})`,
+  ],
   registerFailed: [
     'error', // L31
     ({ func, error }) => `failed to register ftrace handler for function '${func}' (${error})`,
@@ -98,7 +110,7 @@ const LINES: { readonly [K in EventKind]: readonly [LogLevel, (event: EventField
 };
 
 /** Lines of klp_try_switch_task: the selftests leave these off, and so does a log unless it is asked for them. */
-const SWITCH_KINDS: ReadonlySet<EventKind> = new Set(['running']);
+const SWITCH_KINDS: ReadonlySet<EventKind> = new Set(['running', 'unreliable', 'sleeping']);
 
 /** The text of an event without the log's prefix. */
 export function eventText(event: LivepatchEvent): string {

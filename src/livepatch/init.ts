@@ -1,9 +1,22 @@
-// Making a patch of its specification: names and symbols resolved, nops added; nothing is attached (klp_init_patch).
+// Making a patch of its specification: names and symbols resolved; nothing is attached (klp_init_patch).
 import { hex } from '../address.ts';
 import { PatchError } from '../errors.ts';
+import type { FaultRefusal, Faults } from '../faults.ts';
 import type { Log } from './log.ts';
-import { type Func, type FuncSpec, objectTitle, type Patch, type PatchObject, type PatchSpec } from './patch.ts';
-import { findSymbol, type KernelSymbol, type SymbolScope } from './symbols.ts';
+import { addNops } from './nops.ts';
+import {
+  DETACHED,
+  FRESH,
+  type Func,
+  type FuncSpec,
+  identityOf,
+  type ObjectSpec,
+  objectTitle,
+  type Patch,
+  type PatchObject,
+  type PatchSpec,
+} from './patch.ts';
+import { findSymbol, type KernelSymbol, type Refusal, type SymbolScope } from './symbols.ts';
 
 /** Bytes of a module's name and of a symbol's, terminators included (L16, L17). */
 const MODULE_NAME_LEN = 56;
@@ -12,6 +25,7 @@ const KSYM_NAME_LEN = 512;
 /** What initialising takes. */
 export interface InitParts {
   log: Log;
+  faults: Faults;
   /** The symbols of vmlinux (null) or of a module; undefined while it is not loaded (L6, L21). */
   object(name: string | null): SymbolScope | undefined;
   /** The symbols of the image that holds new functions. */
@@ -30,43 +44,63 @@ export interface InitParts {
  * size is unknown (L18)
  */
 export function initPatch(spec: PatchSpec, listed: readonly Patch[], parts: InitParts): Patch {
-  const fail = (code: 'EINVAL' | 'EEXIST', fact: string, func?: string): PatchError =>
-    new PatchError(code, fact, { operation: 'enable', patch: spec.name, ...(func === undefined ? {} : { func }) });
   const imageName = spec.image ?? spec.name;
   const image = parts.image(imageName);
-  if (image === undefined) throw fail('EINVAL', `patch '${spec.name}' has no image '${imageName}'; load it first`);
-  const names = new Set<string>();
-  const objects = spec.objects.map((object): PatchObject => {
-    const title = objectTitle(object.name);
-    if ((object.name?.length ?? 0) >= MODULE_NAME_LEN) throw fail('EINVAL', `the object name '${title}' is too long`);
-    if (names.has(title)) throw fail('EEXIST', `patch '${spec.name}' names object '${title}' twice`);
-    names.add(title);
-    const seen = new Set<string>();
-    const funcs = object.funcs.map((func) => {
-      if (func.newFunc === 0n) throw fail('EINVAL', `func '${func.oldName}' has no new function`, func.oldName);
-      if (func.oldName === '') throw fail('EINVAL', 'a func has no old name');
-      if (func.oldName.length >= KSYM_NAME_LEN) throw fail('EINVAL', `'${func.oldName}' is too long`, func.oldName);
-      // the name of the func's sysfs directory, which cannot exist twice (L24)
-      const directory = identity(func.oldName, func.oldSympos ?? 0);
-      if (seen.has(directory)) {
-        throw fail('EEXIST', `patch '${spec.name}' names '${title}/${directory}' twice`, func.oldName);
-      }
-      seen.add(directory);
-      return makeFunc(spec.name, object.name, func, image, parts);
-    });
-    const { callbacks = {} } = object;
-    for (const callback of Object.values(callbacks)) {
-      if (typeof callback === 'string') newSymbol(spec.name, callback, image);
-    }
-    return { name: object.name, funcs, callbacks, dynamic: false, struct: object.struct, ...FRESH };
-  });
-  const patch: Patch = { name: spec.name, spec, objects, enabled: false, forced: false };
-  if (spec.replace === true) patch.objects = addNops(patch, listed);
-  for (const object of patch.objects) {
-    const scope = parts.object(object.name);
-    if (scope !== undefined) initLoadedObject(object, scope, parts);
+  if (image === undefined) {
+    throw refusal(spec.name, 'EINVAL', `patch '${spec.name}' has no image '${imageName}'; load it first`);
   }
+  const objects = spec.objects.map((object) => linkObject(spec.name, object, image, parts));
+  const patch: Patch = { name: spec.name, spec, objects, enabled: false, forced: false };
+  parts.faults.pass('sysfs-patch');
+  if (spec.replace === true) patch.objects = addNops(patch, listed, parts.faults);
+  const titles = new Set<string>();
+  for (const object of patch.objects) initObject(patch.name, object, titles, parts);
   return patch;
+}
+
+/** An object as the patch's module brings it, its own symbols resolved by the linker. */
+function linkObject(patch: string, object: ObjectSpec, image: SymbolScope, parts: InitParts): PatchObject {
+  const { name, callbacks = {}, struct } = object;
+  for (const callback of Object.values(callbacks)) {
+    if (typeof callback === 'string') newSymbol(patch, callback, image);
+  }
+  const funcs = object.funcs.map((func) => {
+    if (func.newFunc === 0n) throw refusal(patch, 'EINVAL', `func '${func.oldName}' has no new function`, func.oldName);
+    return makeFunc(patch, name, func, image, parts);
+  });
+  return { name, funcs, callbacks, dynamic: false, struct, ...FRESH };
+}
+
+/**
+ * klp_init_object: its directory, then those of its funcs, then its symbols where it is loaded.
+ * @param titles the objects of the patch so far
+ */
+function initObject(patch: string, object: PatchObject, titles: Set<string>, parts: InitParts): void {
+  const title = objectTitle(object.name);
+  if (title.length >= MODULE_NAME_LEN) throw refusal(patch, 'EINVAL', `the object name '${title}' is too long`); // L16
+  parts.faults.call('sysfs-object', () => makeDirectory(titles, title, patch, title));
+  const directories = new Set<string>();
+  for (const func of object.funcs) {
+    const { oldName } = func;
+    if (oldName === '') throw refusal(patch, 'EINVAL', 'a func has no old name'); // L17
+    if (oldName.length >= KSYM_NAME_LEN) throw refusal(patch, 'EINVAL', `'${oldName}' is too long`, oldName);
+    const directory = identityOf(func);
+    parts.faults.call('sysfs-func', () =>
+      makeDirectory(directories, directory, patch, `${title}/${directory}`, oldName),
+    );
+  }
+  const scope = parts.object(object.name);
+  if (scope !== undefined) initLoadedObject(object, scope, parts);
+}
+
+/** kobject_add: no directory exists twice (L15, L24). */
+function makeDirectory(names: Set<string>, name: string, patch: string, title: string, func?: string): void {
+  if (names.has(name)) throw refusal(patch, 'EEXIST', `patch '${patch}' names '${title}' twice`, func);
+  names.add(name);
+}
+
+function refusal(patch: string, code: 'EINVAL' | 'EEXIST', fact: string, func?: string): PatchError {
+  return new PatchError(code, fact, { operation: 'enable', patch, ...(func === undefined ? {} : { func }) });
 }
 
 /**
@@ -74,20 +108,26 @@ export function initPatch(spec: PatchSpec, listed: readonly Patch[], parts: Init
  * @throws {PatchError} EINVAL (L22, L23) · ENOENT (L18)
  */
 export function initLoadedObject(object: PatchObject, scope: SymbolScope, parts: InitParts): void {
+  const { faults, log } = parts;
   try {
+    if (object.name !== null) faults.pass('relocations'); // L18: those of vmlinux are applied when the module is loaded
     for (const func of object.funcs) {
-      const about = { operation: 'enable', patch: func.patch, func: func.oldName };
-      const found = findSymbol(scope, { name: func.oldName, sympos: func.oldSympos }, (code, event) =>
-        parts.log.refuse(code, event, about),
+      const { oldName: name, oldSympos: sympos } = func;
+      const about = { operation: 'enable', patch: func.patch, func: name };
+      const refuse: Refusal = (code, event) => log.refuse(code, event, about);
+      const found = faults.call(
+        'symbol',
+        () => findSymbol(scope, { name, sympos }, refuse),
+        (code) => refuse(code, { kind: 'symbolNotFound', symbol: name }),
       );
-      if (found.size === 0n) throw parts.log.refuse('ENOENT', { kind: 'sizeUnknown', func: func.oldName }, about);
-      func.old = { address: found.address, size: found.size, site: parts.location(found.address) };
+      const { address, size } = found;
+      needSize('size', size, (code) => refuse(code, { kind: 'sizeUnknown', func: name }), faults);
+      func.old = { address, size, site: parts.location(address) };
       if (func.nop) {
-        func.newFunc = found.address;
-        func.newSize = found.size;
-      } else if (func.newSize === 0n) {
-        throw parts.log.refuse('ENOENT', { kind: 'newSizeUnknown', func: func.oldName }, about);
+        func.newFunc = address;
+        func.newSize = size;
       }
+      needSize('new-size', func.newSize, (code) => refuse(code, { kind: 'newSizeUnknown', func: name }), faults);
     }
   } catch (error) {
     forgetObject(object);
@@ -96,45 +136,17 @@ export function initLoadedObject(object: PatchObject, scope: SymbolScope, parts:
   object.loaded = true;
 }
 
+/** kallsyms_lookup_size_offset (L18). */
+function needSize(point: 'size' | 'new-size', size: bigint, refuse: FaultRefusal, faults: Faults): void {
+  faults.pass(point, refuse);
+  if (size === 0n) throw refuse('ENOENT');
+}
+
 /** klp_free_object_loaded: the addresses of an object that is gone. */
 export function forgetObject(object: PatchObject): void {
   object.loaded = false;
   for (const func of object.funcs) func.old = undefined;
 }
-
-/** klp_add_nops: a nop for each func of a listed patch that the new one lacks (L55). */
-function addNops(patch: Patch, listed: readonly Patch[]): PatchObject[] {
-  const objects = [...patch.objects];
-  const present = new Map(objects.map((object) => [object.name, new Set(object.funcs.map(identityOf))]));
-  for (const old of listed.flatMap((one) => one.objects)) {
-    let object = objects.find((one) => one.name === old.name);
-    if (object === undefined) {
-      object = { name: old.name, funcs: [], callbacks: {}, dynamic: true, struct: undefined, ...FRESH };
-      objects.push(object);
-      present.set(old.name, new Set());
-    }
-    const known = present.get(old.name);
-    for (const func of old.funcs) {
-      if (known === undefined || known.has(identityOf(func))) continue;
-      known.add(identityOf(func));
-      const { oldName, oldSympos } = func;
-      const nop = {
-        patch: patch.name,
-        object: old.name,
-        oldName,
-        oldSympos,
-        nop: true,
-        newName: oldName,
-        struct: undefined,
-      };
-      object.funcs.push({ ...nop, newFunc: 0n, newSize: 0n, ...DETACHED });
-    }
-  }
-  return objects;
-}
-
-const FRESH = { loaded: false, patched: false, postUnpatchEnabled: false };
-const DETACHED = { old: undefined, transition: false, handle: undefined };
 
 function makeFunc(patch: string, object: string | null, func: FuncSpec, image: SymbolScope, parts: InitParts): Func {
   const { newFunc } = func;
@@ -168,13 +180,4 @@ function newSymbol(patch: string, name: string, image: SymbolScope, func?: strin
     throw new PatchError('EINVAL', `image '${image.name ?? 'vmlinux'}' has '${name}' more than once`, about);
   }
   return found;
-}
-
-function identityOf(func: Func): string {
-  return identity(func.oldName, func.oldSympos);
-}
-
-/** Name and position, where 0 and 1 are the same (L24). */
-export function identity(name: string, sympos: number): string {
-  return `${name},${sympos || 1}`;
 }

@@ -6,28 +6,31 @@ import type { TrampolineKind } from '../ftrace/trampoline.ts';
 import { FuncAttacher } from './attach.ts';
 import { type CallbackParts, CallbackRunner } from './callbacks.ts';
 import { type InitParts, initPatch } from './init.ts';
-import type { Log } from './log.ts';
 import type { ModuleParts } from './modules.ts';
 import { objectTitle, type Patch, type PatchObject, type PatchSpec } from './patch.ts';
 import { PatchList } from './patch-list.ts';
 import { type Policy, refuseToSkip, refuseToUndercut, registers } from './policy.ts';
+import type { StackTrace } from './stack-check.ts';
 import { isCompatible } from './states.ts';
-import type { TaskList } from './tasks.ts';
+import type { Task, TaskList } from './tasks.ts';
 import { type Target, Transition } from './transition.ts';
 
 /** Who makes tasks switch: every operation that leaves a transition running, or only `switchTasks` and `tick`. */
 export type TransitionMode = 'auto' | 'manual';
 
 /** What livepatch works with. */
-export interface LivepatchParts extends Omit<InitParts, 'log'>, Omit<CallbackParts, 'log'> {
+export interface LivepatchParts extends InitParts, CallbackParts {
   core: Core;
   ftrace: Ftrace;
-  log: Log;
   tasks: TaskList;
   /** The kind of trampoline: args since 5.11 (L27). */
   trampoline: TrampolineKind;
   /** Of a site with a func stack: the handler in the guest and where its ops lies; undefined where the core decides. */
   guestOps(site: bigint): { handler: bigint; place: bigint } | undefined;
+  /** True for the task that has the machine's own CPU. */
+  isRunning(task: Task): boolean;
+  /** Where a sleeping task's functions stand, read off its stack; undefined where it is in no call. */
+  stackTrace(task: Task): StackTrace | undefined;
   transition: TransitionMode;
   policy: Policy;
   kernel: string;
@@ -42,9 +45,9 @@ export class Lifecycle {
   #transition: Transition | undefined;
 
   constructor(parts: LivepatchParts) {
-    const { core, ftrace, log, trampoline, guestOps } = parts;
+    const { core, ftrace, log, faults, trampoline, guestOps } = parts;
     this.#parts = parts;
-    this.attacher = new FuncAttacher({ core, ftrace, log, kind: trampoline, guestOps });
+    this.attacher = new FuncAttacher({ core, ftrace, log, faults, kind: trampoline, guestOps });
     this.callbacks = new CallbackRunner(parts);
   }
 
@@ -57,6 +60,7 @@ export class Lifecycle {
   insertAndEnable(spec: PatchSpec): Patch {
     const patch = this.init('enable', spec);
     this.refuseInTransition('enable', spec.name);
+    this.#verifyReplaced(patch, this.patches.all);
     this.patches.add(patch);
     try {
       this.#enable(patch);
@@ -80,6 +84,7 @@ export class Lifecycle {
     this.refuseInTransition('enable', name);
     if (patch.enabled) throw new PatchError('EINVAL', `patch '${name}' is enabled already`, about);
     refuseToSkip(patch, this.patches);
+    this.#verifyReplaced(patch, this.patches.earlier(patch));
     this.#enable(patch);
     this.#start();
     return patch;
@@ -100,6 +105,7 @@ export class Lifecycle {
     if (!isCompatible(spec, listed)) {
       throw this.#parts.log.refuse('EINVAL', { kind: 'incompatible', patch: name }, about);
     }
+    this.#parts.faults.pass('module-get'); // L14
     return initPatch(spec, listed, this.#parts);
   }
 
@@ -173,6 +179,12 @@ export class Lifecycle {
     };
   }
 
+  /** What completing will take off, compared before anything is changed (F13). */
+  #verifyReplaced(patch: Patch, earlier: readonly Patch[]): void {
+    if (patch.spec.replace !== true) return;
+    for (const old of earlier) for (const object of old.objects) this.attacher.verify(object);
+  }
+
   /** __klp_enable_patch up to the start of the transition; undone where it throws (L45, L46). */
   #enable(patch: Patch): void {
     const { log } = this.#parts;
@@ -209,10 +221,12 @@ export class Lifecycle {
   }
 
   #begin(patch: Patch, target: Target): Transition {
-    const { core, tasks, log } = this.#parts;
+    const { core, tasks, log, isRunning, stackTrace } = this.#parts;
     const { attacher, callbacks } = this;
     const earlier = (one: Patch): readonly Patch[] => this.patches.earlier(one);
-    this.#transition = new Transition(patch, target, { core, tasks, log, attacher, callbacks, earlier });
+    this.#transition = new Transition(patch, target, {
+      ...{ core, tasks, log, attacher, callbacks, isRunning, stackTrace, earlier },
+    });
     return this.#transition;
   }
 

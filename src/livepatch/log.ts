@@ -12,19 +12,27 @@ const KEPT = 1 << 16;
 /** Told of each event as it happens. */
 export type EventHook = (event: LivepatchEvent) => void;
 
+/**
+ * Which debug lines of kernel/livepatch are on: all, or those that the kernel's selftests switch on, which leave out
+ * klp_try_switch_task (L69).
+ */
+export type DebugLines = 'selftests' | 'all';
+
 /** The log. */
 export class Log {
   readonly #onEvent: EventHook | undefined;
+  readonly #debug: DebugLines;
   #lines: string[] = [];
 
-  constructor(onEvent?: EventHook) {
+  constructor(onEvent?: EventHook, debug: DebugLines = 'selftests') {
     this.#onEvent = onEvent;
+    this.#debug = debug;
   }
 
-  /** Logs an event. Attempts to switch a task are told to the hook and make no line, as in the selftests. */
+  /** Logs an event; the hook is told of all of them. */
   emit(event: LivepatchEvent): void {
     this.#onEvent?.(event);
-    if (!isSwitchAttempt(event)) this.say(PREFIX + eventText(event));
+    if (this.#debug === 'all' || !isSwitchAttempt(event)) this.say(PREFIX + eventText(event));
   }
 
   /** Writes a line of someone else's: a module's, or a script's. */

@@ -138,3 +138,19 @@ export function objectTitle(name: string | null): string {
 export function* funcsOf(patch: Patch): Generator<Func> {
   for (const object of patch.objects) yield* object.funcs;
 }
+
+/** An object before it is looked up. */
+export const FRESH = { loaded: false, patched: false, postUnpatchEnabled: false };
+
+/** A func before its object is looked up. */
+export const DETACHED = { old: undefined, transition: false, handle: undefined };
+
+/** A func's sysfs directory, and what makes it the same func in two patches (L24). */
+export function identityOf({ oldName, oldSympos }: Pick<Func, 'oldName' | 'oldSympos'>): string {
+  return identity(oldName, oldSympos);
+}
+
+/** Name and position, where 0 and 1 are the same (L24). */
+export function identity(name: string, sympos: number): string {
+  return `${name},${sympos || 1}`;
+}

@@ -1,7 +1,6 @@
 // The files under /sys/kernel/livepatch: which there are, their modes, and what reading and writing them does (L82–L84).
 import { PatchError } from '../errors.ts';
-import { identity } from './init.ts';
-import { objectTitle, type Patch } from './patch.ts';
+import { identityOf, objectTitle, type Patch } from './patch.ts';
 import type { PatchList } from './patch-list.ts';
 
 /** What writing to an attribute does; the machine's own operations. */
@@ -49,7 +48,7 @@ export function sysfsNode(
     if (more.length > 0) return undefined;
     if (second === undefined) return { mode: DIRECTORY };
     if (second === 'patched') return { mode: RO, reads: bit(object.patched) };
-    const func = object.funcs.find((one) => identity(one.oldName, one.oldSympos) === second);
+    const func = object.funcs.find((one) => identityOf(one) === second);
     return func && { mode: DIRECTORY };
   }
   if (second !== undefined) return undefined;

@@ -1,7 +1,7 @@
 // Guest stacks and the data beside them: a task has one of each from its outermost call's start to that call's return.
 import type { Engine } from '../engine/engine.ts';
 import { EngineError } from '../errors.ts';
-import { GUEST_MAP, type Region } from './guest-map.ts';
+import type { GuestMap, Region } from './guest-map.ts';
 
 /** What a task owns while it is in a call. */
 export interface CallArea {
@@ -16,8 +16,6 @@ export interface CallRoom {
   readonly data: { readonly from: bigint; readonly limit: bigint };
 }
 
-/** From one area to the next: its size, and as much that stays unmapped. */
-const STRIDE = 2n * GUEST_MAP.stack.size;
 /** Unused bytes above the outermost frame. */
 const ABOVE = 0x100n;
 /** Areas at once, so that neither stacks nor data reach the region that follows. */
@@ -26,13 +24,25 @@ const MOST = 8192;
 /** The areas of one machine. They are mapped as they are needed and used again. */
 export class CallAreas {
   readonly #engine: Engine;
-  readonly #free: CallArea[];
+  readonly #first: CallArea;
+  #free: CallArea[];
   #made = 1;
 
   /** The first area is mapped already. */
-  constructor(engine: Engine) {
+  constructor(engine: Engine, { stack, data }: GuestMap) {
     this.#engine = engine;
-    this.#free = [{ stack: GUEST_MAP.stack, data: GUEST_MAP.data }];
+    this.#first = { stack, data };
+    this.#free = [this.#first];
+  }
+
+  /** How many are mapped. Set back to fewer where those after them were unmapped; none may be in use then. */
+  get made(): number {
+    return this.#made;
+  }
+
+  set made(count: number) {
+    this.#made = count;
+    this.#free = Array.from({ length: count }, (_, i) => this.#area(count - 1 - i));
   }
 
   /**
@@ -45,12 +55,7 @@ export class CallAreas {
     if (this.#made >= MOST) {
       throw new EngineError('ENOMEM', `${MOST} tasks are in calls, no stack is left`, { operation: 'call' });
     }
-    const offset = STRIDE * BigInt(this.#made);
-    const { stack, data } = GUEST_MAP;
-    const area = {
-      stack: { base: stack.base + offset, size: stack.size },
-      data: { base: data.base + offset, size: data.size },
-    };
+    const area = this.#area(this.#made);
     this.#engine.map(area.stack.base, area.stack.size, 'rw');
     try {
       this.#engine.map(area.data.base, area.data.size, 'rw');
@@ -60,6 +65,17 @@ export class CallAreas {
     }
     this.#made++;
     return area;
+  }
+
+  /** Where the one lies that was made as this number. */
+  #area(index: number): CallArea {
+    const { stack, data } = this.#first;
+    // as much as an area takes stays unmapped behind it
+    const offset = 2n * stack.size * BigInt(index);
+    return {
+      stack: { base: stack.base + offset, size: stack.size },
+      data: { base: data.base + offset, size: data.size },
+    };
   }
 
   /** Gives an area back, with what stands in it. */

@@ -7,7 +7,7 @@ import type { LoadedImage } from '../image/image.ts';
 import { loadImage } from '../image/load.ts';
 import type { ModuleState } from '../livepatch/patch.ts';
 import type { KernelSymbol, SymbolScope } from '../livepatch/symbols.ts';
-import { GUEST_MAP } from './guest-map.ts';
+import type { GuestMap } from './guest-map.ts';
 
 /** What an image is to the machine. */
 export type ImageKind = 'vmlinux' | 'module' | 'livepatch' | 'code';
@@ -50,15 +50,15 @@ export class Images {
   readonly #images = new Map<string, LoadedImage>();
   readonly #kinds = new WeakMap<LoadedImage, ImageKind>();
   readonly #modules = new Map<string, { state: ModuleState; exit: ModuleRoutine | undefined }>();
-  readonly #next: Record<'kernelText' | 'modules', bigint> = {
-    kernelText: GUEST_MAP.kernelText.base,
-    modules: GUEST_MAP.modules.base,
-  };
+  readonly #guestMap: GuestMap;
+  readonly #next: Record<'kernelText' | 'modules', bigint>;
 
   /** @param routines what every image may import, by name */
-  constructor(engine: Engine, routines: ReadonlyMap<string, bigint>) {
+  constructor(engine: Engine, routines: ReadonlyMap<string, bigint>, map: GuestMap) {
     this.#engine = engine;
     this.#routines = routines;
+    this.#guestMap = map;
+    this.#next = { kernelText: map.kernelText.base, modules: map.modules.base };
   }
 
   /** All images in the order of loading. */
@@ -93,7 +93,7 @@ export class Images {
     const image = loadImage(file, { base, resolve: (symbol) => this.#resolve(symbol, options) });
     // an executable keeps its own addresses
     const placed = image.type !== 'executable';
-    const region = GUEST_MAP[area];
+    const region = this.#guestMap[area];
     if (placed && image.end > region.base + region.size) {
       throw new ImageError('ENOMEM', `'${name}' does not fit into the ${region.size} bytes for ${kind} images`, {
         operation: 'load',

@@ -1,17 +1,18 @@
 // Runs guest calls on one engine: one has the CPU, the others wait with their registers. Engine runs never nest: a run
 // that must wait leaves the engine first, and goes on from its saved registers later.
 import type { Core } from '../core/core.ts';
-import { type Engine, type Exit, GENERAL_REGISTERS, type RegisterName } from '../engine/engine.ts';
+import { type ArrivalState, type Engine, type Exit, GENERAL_REGISTERS, type RegisterName } from '../engine/engine.ts';
 import { EngineError } from '../errors.ts';
 import { ArrivalWatch } from '../ftrace/arrival.ts';
 import type { Handlers } from '../ftrace/guest/handlers.ts';
 import type { Range, RangeSet } from '../ftrace/ranges.ts';
 import type { Task, TaskList } from '../livepatch/tasks.ts';
 import { decode } from '../x86/decode.ts';
-import { ARRIVING_REGISTERS, type Argument, prepareCall } from './arguments.ts';
-import type { Arrival, CallOptions } from './call.ts';
+import { ARGUMENT_REGISTERS, ARRIVING_REGISTERS, type Argument, prepareCall } from './arguments.ts';
+import type { Arrival, CallOptions, CallResult } from './call.ts';
 import { type CallArea, CallAreas, type CallRoom, roomBelow, wholeArea } from './call-areas.ts';
 import { type CpuState, restoreCpu, saveCpu, saved } from './cpu-state.ts';
+import type { GuestMap } from './guest-map.ts';
 import { GuestRun } from './guest-run.ts';
 import type { Images, Location } from './images.ts';
 import { pushInterrupted } from './interrupt-frame.ts';
@@ -33,7 +34,12 @@ export interface RunnerParts {
   readonly returnTo: bigint;
   readonly returnToInterrupted: bigint;
   readonly budget: number;
+  /** Where stacks and buffers lie. */
+  readonly map: GuestMap;
 }
+
+/** Quads of a frame, and arrivals, that Redirection.repeat takes. */
+const MOST_REPEATED = 64;
 
 /** A task's calls, the outermost first; the last one is where the task is. */
 interface TaskRuns {
@@ -50,20 +56,35 @@ export interface BeginOptions extends CallOptions {
 /** The calls of one machine. */
 export class Runner {
   readonly #parts: RunnerParts;
-  readonly #areas: CallAreas;
+  /** Stacks and buffers. */
+  readonly areas: CallAreas;
   readonly #tasks = new Map<Task, TaskRuns>();
   readonly #services = new Map<bigint, Service>();
   /** The run that has the CPU; its task is the current one. */
   #running: GuestRun | undefined;
+  /** The state of the glue that the engine knows. */
+  #glueKnown = -1;
+  #served = 0;
 
   constructor(parts: RunnerParts) {
     this.#parts = parts;
-    this.#areas = new CallAreas(parts.engine);
+    this.areas = new CallAreas(parts.engine, parts.map);
   }
 
   /** True while the engine runs: nothing else can be begun then. Not true in a service, where a run only waits. */
   get busy(): boolean {
     return this.#running !== undefined;
+  }
+
+  /** Services that ran so far: each may have changed anything. */
+  get served(): number {
+    return this.#served;
+  }
+
+  /** Whether any task is in a call. */
+  get inUse(): boolean {
+    this.#reclaim();
+    return this.#running !== undefined || this.#tasks.size > 0;
   }
 
   /** The run that has the CPU now. */
@@ -73,6 +94,7 @@ export class Runner {
 
   /** Serves the calls of a routine: the guest never executes what stands at `address`. */
   serve(address: bigint, service: Service): void {
+    this.#parts.engine.redirection?.setStop(address, true);
     this.#services.set(address, service);
   }
 
@@ -81,7 +103,13 @@ export class Runner {
    * memory this is all there is to know of where it stands.
    */
   registersOf(task: Task): CpuState | undefined {
-    return this.#tasks.get(task)?.runs.at(-1)?.cpu;
+    const run = this.#tasks.get(task)?.runs.at(-1);
+    return run?.stepped === true && run === this.#running ? saveCpu(this.#parts.engine) : run?.cpu;
+  }
+
+  /** True while any call waits or runs: some task may be anywhere in the guest's code. */
+  get inCalls(): boolean {
+    return this.#tasks.size > 0;
   }
 
   /** The stack of a task that is in a call, as the kernel knows the bounds of a task's stack. */
@@ -121,7 +149,7 @@ export class Runner {
     if (outer?.parked === true && context === 'task') {
       throw new EngineError('EBUSY', `task '${task.name}' is parked; resume it first`, { operation });
     }
-    const owned = this.#tasks.get(task) ?? { area: this.#areas.take(), runs: [] };
+    const owned = this.#tasks.get(task) ?? { area: this.areas.take(), runs: [] };
     this.#tasks.set(task, owned);
     try {
       const { room, frame } = this.#roomIn(owned);
@@ -144,7 +172,7 @@ export class Runner {
       owned.runs.push(run);
       core.setContext(task.handle, context);
       this.#parts.handlers.begin(task.handle, outer === undefined);
-      this.#running = run;
+      this.#give(run);
       return run;
     } catch (error) {
       this.#leave(task, undefined);
@@ -154,11 +182,18 @@ export class Runner {
 
   /** Watches where the run arrives. @param stop whether it stops at an arrival */
   watch(run: GuestRun, onArrival: ((arrival: Location) => void) | undefined, stop = false): void {
-    run.watch = new ArrivalWatch(this.#parts.glue, this.#parts.trampolines, (at, dispatched) => {
-      const arrival = this.#arrivalAt(run, at, dispatched);
-      run.arrivals.push({ arrival, dispatched });
-      onArrival?.(arrival);
-      return stop;
+    const { glue, trampolines } = this.#parts;
+    run.watch = new ArrivalWatch({
+      glue,
+      trampolines,
+      entrySp: run.parts.entry.get('rsp') ?? 0n,
+      atOnce: stop || onArrival !== undefined,
+      onArrival: (at, dispatched, state) => {
+        const arrival = this.#arrivalAt(run, at, dispatched, state);
+        run.arrivals.push({ arrival, dispatched });
+        onArrival?.(arrival);
+        return stop;
+      },
     });
   }
 
@@ -170,17 +205,12 @@ export class Runner {
    */
   advance(run: GuestRun): Exit {
     const { engine } = this.#parts;
-    const { returnTo } = run.parts;
     try {
       // it may have slept at the entry of a service
       if (run.resumed) this.serveAt(run, engine.readRegister('rip'));
       for (;;) {
-        const exit = engine.run({
-          from: engine.readRegister('rip'),
-          until: returnTo,
-          budget: run.left,
-          onBlock: (address, size) => this.#blockEntered(run, address, size),
-        });
+        const exit = this.#runPiece(run);
+        run.pieces++;
         run.instructions += exit.instructions;
         const ended = { ...exit, instructions: run.instructions };
         if (exit.reason !== 'stopped') return ended;
@@ -193,8 +223,34 @@ export class Runner {
         if (!this.serveAt(run, exit.rip)) return ended;
       }
     } finally {
-      this.#running = undefined;
+      this.#take();
       if (!run.parked) this.#leave(run.parts.task, run);
+    }
+  }
+
+  /**
+   * Makes a call that is ready many times, where the engine can do so without the host; the run is over then.
+   *
+   * @param like a run of the same call, and how it ended
+   * @returns how many of them in a row ended like it, or undefined where the host must make each
+   */
+  repeat(run: GuestRun, times: number, args: number, like: GuestRun, ended: CallResult): number | undefined {
+    const { engine } = this.#parts;
+    const frame = 1 + Math.max(0, args - ARGUMENT_REGISTERS.length);
+    try {
+      const most = Math.max(frame, like.arrivals.length);
+      // what the host has a part in, it must make itself
+      if (engine.redirection === undefined || like.pieces > 1 || most > MOST_REPEATED) return undefined;
+      const { budget, returnTo } = run.parts;
+      const options = { from: engine.readRegister('rip'), until: returnTo, budget };
+      return engine.redirection.repeat(options, times, frame, {
+        rax: ended.returns,
+        rdx: ended.rdx,
+        instructions: ended.instructions,
+        arrivals: like.arrivals.map(({ arrival, dispatched }) => [arrival.address, dispatched] as const),
+      });
+    } finally {
+      this.end(run);
     }
   }
 
@@ -202,7 +258,7 @@ export class Runner {
    * Ends a run that was stepped by hand instead of by `advance`; harmless where it has ended already.
    */
   end(run: GuestRun): void {
-    if (this.#running === run) this.#running = undefined;
+    if (this.#running === run) this.#take();
     this.#leave(run.parts.task, run);
   }
 
@@ -223,7 +279,7 @@ export class Runner {
     run.parked = false;
     run.resumed = true;
     run.stopAt = until;
-    this.#running = run;
+    this.#give(run);
     return run;
   }
 
@@ -231,16 +287,17 @@ export class Runner {
   serveAt(run: GuestRun, ip: bigint): boolean {
     const service = this.#services.get(ip);
     if (service === undefined) return false;
+    this.#served++;
     const { engine, core } = this.#parts;
     const { task, context } = run.parts;
     run.cpu = saveCpu(engine);
     run.preemptCount = this.#parts.handlers.suspend();
-    this.#running = undefined;
+    this.#take();
     let result: bigint;
     try {
       result = service(new ServiceCall(engine, task, run.cpu));
     } finally {
-      this.#running = run;
+      this.#give(run);
     }
     restoreCpu(engine, run.cpu);
     run.cpu = undefined;
@@ -259,6 +316,45 @@ export class Runner {
     if (outer?.cpu === undefined) return { room: wholeArea(area), frame: undefined };
     const frame = pushInterrupted(this.#parts.engine, outer.cpu);
     return { room: roomBelow(area, frame, outer.parts.dataEnd), frame };
+  }
+
+  /** Lets the engine run until it leaves for the host. */
+  #runPiece(run: GuestRun): Exit {
+    const { engine } = this.#parts;
+    const { redirection } = engine;
+    const from = engine.readRegister('rip');
+    const options = { from, until: run.parts.returnTo, budget: run.left };
+    if (redirection === undefined) {
+      return engine.run({ ...options, onBlock: (address, size) => this.#blockEntered(run, address, size) });
+    }
+    const { stopAt } = run;
+    const leaves = run.resumed && from === stopAt;
+    run.resumed = false;
+    const parks = stopAt !== undefined && !this.#services.has(stopAt);
+    if (parks) redirection.setStop(stopAt, true);
+    try {
+      return redirection.run(options, run.watch, leaves);
+    } finally {
+      if (parks) redirection.setStop(stopAt, false);
+    }
+  }
+
+  /** Gives a run the CPU. */
+  #give(run: GuestRun): void {
+    const { glue, trampolines } = this.#parts;
+    const { redirection } = this.#parts.engine;
+    this.#running = run;
+    if (redirection === undefined) return;
+    redirection.setTask(run.parts.task.handle);
+    if (this.#glueKnown === glue.version) return;
+    redirection.setGlue(glue.quads(), trampolines);
+    this.#glueKnown = glue.version;
+  }
+
+  /** Takes the CPU back. */
+  #take(): void {
+    this.#running = undefined;
+    this.#parts.engine.redirection?.setTask(this.#parts.tasks.first.handle);
   }
 
   #blockEntered(run: GuestRun, address: bigint, size: number): bigint | undefined {
@@ -290,7 +386,7 @@ export class Runner {
       this.#parts.core.setContext(task.handle, outer?.parts.context ?? 'task');
     }
     if (outer !== undefined) return;
-    this.#areas.give(owned.area);
+    this.areas.give(owned.area);
     this.#tasks.delete(task);
   }
 
@@ -298,7 +394,7 @@ export class Runner {
   #reclaim(): void {
     for (const [task, { area }] of this.#tasks) {
       if (this.#parts.tasks.get(task.name) === task) continue;
-      this.#areas.give(area);
+      this.areas.give(area);
       this.#tasks.delete(task);
     }
   }
@@ -309,15 +405,29 @@ export class Runner {
   }
 
   /** The arrival at `at`; for the call's own one, with what became of the registers since the entry. */
-  #arrivalAt(run: GuestRun, at: bigint, dispatched: boolean): Arrival {
-    const { engine, images } = this.#parts;
-    const location = images.locate(at);
+  #arrivalAt(
+    run: GuestRun,
+    at: bigint,
+    dispatched: boolean,
+    state: ArrivalState = stateOf(run, this.#parts.engine),
+  ): Arrival {
+    const location = this.#parts.images.locate(at);
     if (run.arrivals.length > 0) return { ...location, changed: [], returnsToCaller: true };
     const { entry, returnTo } = run.parts;
     const compared: readonly RegisterName[] = dispatched ? ARRIVING_REGISTERS : GENERAL_REGISTERS;
-    const changed = compared.filter((name) => engine.readRegister(name) !== entry.get(name));
-    return { ...location, changed, returnsToCaller: readQuad(engine, entry.get('rsp') ?? 0n) === returnTo };
+    const changed = compared.filter((name) => state.register(name) !== entry.get(name));
+    return { ...location, changed, returnsToCaller: state.returnAddress === returnTo };
   }
+}
+
+/** The CPU as it is now. */
+function stateOf(run: GuestRun, engine: Engine): ArrivalState {
+  return {
+    register: (name) => engine.readRegister(name),
+    get returnAddress() {
+      return readQuad(engine, run.parts.entry.get('rsp') ?? 0n);
+    },
+  };
 }
 
 function readQuad(engine: Engine, at: bigint): bigint {

@@ -28,7 +28,7 @@ const MAX_TASKS = 1024;
  */
 export function parseScenario(text: string, file?: string): Scenario {
   const root = new JsonNode(parseJson(text, file), '$', file);
-  root.keys(['$schema', 'format', 'machine', 'images', 'patches', 'steps']);
+  root.keys(['$schema', 'format', 'question', 'answer', 'machine', 'images', 'patches', 'steps']);
   root.need('format').oneOf([SCENARIO_FORMAT]);
   root.get('$schema')?.string();
   const machine = readMachine(root.get('machine'));
@@ -48,6 +48,8 @@ export function parseScenario(text: string, file?: string): Scenario {
   };
   return {
     file,
+    question: root.get('question')?.string(),
+    answer: root.get('answer')?.string(),
     machine,
     images,
     patches: new Map(patches.map(({ spec }) => [spec.name, spec])),
@@ -71,12 +73,13 @@ function parseJson(text: string, file: string | undefined): unknown {
 
 function readMachine(node: JsonNode | undefined): ScenarioMachine {
   if (node === undefined) return {};
-  node.keys(['kernel', 'policy', 'transition', 'handler', 'tasks', 'budget']);
+  node.keys(['kernel', 'policy', 'transition', 'handler', 'tasks', 'budget', 'debug']);
   const kernel = node.get('kernel')?.oneOf(['6.1', '6.12']);
   const budget = node.get('budget')?.count(1, MAX_BUDGET);
   const policy = node.get('policy')?.oneOf(['independent', 'strict-stack', 'v10']);
   const transition = node.get('transition')?.oneOf(['auto', 'manual']);
   const handler = node.get('handler')?.oneOf(['core', 'guest']);
+  const debug = node.get('debug')?.oneOf(['selftests', 'all']);
   const tasks = node.get('tasks');
   const taskNodes = tasks?.array();
   if (taskNodes?.length === 0) throw node.need('tasks').error('EINVAL', 'expected at least one task');
@@ -88,6 +91,7 @@ function readMachine(node: JsonNode | undefined): ScenarioMachine {
     ...(handler === undefined ? {} : { handler }),
     ...(transition === undefined ? {} : { transition }),
     ...(policy === undefined ? {} : { policy }),
+    ...(debug === undefined ? {} : { debug }),
     ...(taskNodes === undefined ? {} : { tasks: taskNodes.map((task) => task.name()) }),
   };
 }

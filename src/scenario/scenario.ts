@@ -3,6 +3,7 @@ import type { ErrnoName } from '../errors.ts';
 import type { HandlerKind } from '../ftrace/guest/handlers.ts';
 import type { KernelVersion } from '../ftrace/trampoline.ts';
 import type { Policy, TransitionMode } from '../livepatch/livepatch.ts';
+import type { DebugLines } from '../livepatch/log.ts';
 import type { PatchSpec } from '../livepatch/patch.ts';
 import type { ImageKind, ModuleRoutine } from '../machine/images.ts';
 import type { Machine } from '../machine.ts';
@@ -41,6 +42,7 @@ export interface ScenarioMachine {
   readonly tasks?: readonly string[];
   readonly transition?: TransitionMode;
   readonly policy?: Policy;
+  readonly debug?: DebugLines;
 }
 
 /** What a step works on. */
@@ -79,6 +81,9 @@ export interface Step {
 /** A scenario file. */
 export interface Scenario {
   readonly file: string | undefined;
+  /** What the scenario asks and what comes of it, for people. */
+  readonly question: string | undefined;
+  readonly answer: string | undefined;
   readonly machine: ScenarioMachine;
   readonly images: readonly ScenarioImage[];
   readonly patches: ReadonlyMap<string, ScenarioPatch>;

@@ -4,6 +4,7 @@ import type { JsonNode } from './json.ts';
 import type { Step } from './scenario.ts';
 import type { FileNames, Verb } from './verb.ts';
 import { call } from './verbs/call.ts';
+import { inject } from './verbs/inject.ts';
 import { log, say } from './verbs/log.ts';
 import { load, unload } from './verbs/module.ts';
 import { disable, enable, force, patches, register, reverse, unregister } from './verbs/patch.ts';
@@ -18,12 +19,12 @@ import { switchTask, tick, transition } from './verbs/transition.ts';
 const VERBS: ReadonlyMap<string, Verb> = new Map(
   Object.entries({
     ...{ call, enable, disable, reverse, force, load, unload, site, stack, patches, task, transition, tick },
-    ...{ register, unregister, switch: switchTask, sysfs, sysctl, set, state, say, log },
+    ...{ register, unregister, switch: switchTask, sysfs, sysctl, set, state, say, log, inject },
   }),
 );
 
 /** Verbs of the format that are not supported yet. */
-const LATER_VERBS = ['shadow', 'ftrace', 'inject'];
+const LATER_VERBS = ['shadow', 'ftrace'];
 
 /**
  * Reads one step.

@@ -17,8 +17,14 @@ export interface HostCalls {
   blockEntered(low: number, high: number, size: number): number;
   /** A data access while memory is traced: kind 0 read, 1 write. */
   memoryAccessed(kind: number, address: bigint, size: number): void;
+  /** A call arrived there, or the ring of arrivals is full; non-zero stops. */
+  arrived(low: number, high: number, dispatched: number): number;
   /** The gate was entered; the answer goes to GATE_ANSWER. */
   gateEntered(low: number, high: number): void;
+  /** Blocks ran one after the other and are worth compiling: `count` of them, listed at `blocks`. */
+  traceRecorded(id: number, blocks: number, count: number, low: number, high: number): void;
+  /** The function at `slot` of the table is no longer needed. */
+  traceDropped(slot: number): void;
 }
 
 /** An instance with memory of its own; two of them know nothing of each other. */
@@ -48,7 +54,11 @@ export class Instance {
       host: {
         blockEntered: (low: number, high: number, size: number) => this.host?.blockEntered(low, high, size) ?? 0,
         memoryAccessed: (kind: number, address: bigint, size: number) => this.host?.memoryAccessed(kind, address, size),
+        arrived: (low: number, high: number, dispatched: number) => this.host?.arrived(low, high, dispatched) ?? 0,
         gateEntered: (low: number, high: number) => this.host?.gateEntered(low, high),
+        traceRecorded: (id: number, blocks: number, count: number, low: number, high: number) =>
+          this.host?.traceRecorded(id, blocks, count, low, high),
+        traceDropped: (slot: number) => this.host?.traceDropped(slot),
       },
     };
     // The interface is generated from the declarations that asc wrote for this very module.

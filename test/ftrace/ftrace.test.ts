@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { createEngine } from '../../src/engine/create.ts';
 import type { Engine } from '../../src/engine/engine.ts';
 import { SiteError } from '../../src/errors.ts';
+import { Faults } from '../../src/faults.ts';
 import { CodeArena } from '../../src/ftrace/code-arena.ts';
 import { Ftrace, type Ops } from '../../src/ftrace/ftrace.ts';
 import { callBytes, NOP5 } from '../../src/ftrace/site.ts';
@@ -22,7 +23,7 @@ beforeEach(async () => {
   engine.map(TEXT, 0x3000n, 'rx');
   for (const site of SITES) engine.write(site, NOP5);
   arena = new CodeArena(engine, ARENA, 0x20000n);
-  ftrace = new Ftrace({ engine, arena, kernel: '6.12', gate: GATE, returnThunk: GATE + 0x20n });
+  ftrace = new Ftrace({ engine, arena, faults: new Faults(), kernel: '6.12', gate: GATE, returnThunk: GATE + 0x20n });
   ftrace.addSites(SITES);
   return () => engine.dispose();
 });
@@ -102,7 +103,14 @@ describe('what is refused changes no byte', () => {
 
   test('a full trampoline space is ENOMEM', async () => {
     const small = new CodeArena(engine, ARENA + 0x100000n, 0x100n);
-    const other = new Ftrace({ engine, arena: small, kernel: '6.12', gate: GATE, returnThunk: GATE });
+    const other = new Ftrace({
+      engine,
+      arena: small,
+      faults: new Faults(),
+      kernel: '6.12',
+      gate: GATE,
+      returnThunk: GATE,
+    });
     other.addSites(SITES);
     other.register(ops(0));
     const error = catchError(SiteError, () => other.register(ops(1)));

@@ -88,9 +88,15 @@ describe('arrivals', () => {
 
   test('reaching the site alone is no arrival, the instruction after it is', () => {
     const seen: [bigint, boolean][] = [];
-    const watch = new ArrivalWatch(glue, { start: 0x1000n, end: 0x2000n }, (at, dispatched) => {
-      seen.push([at, dispatched]);
-      return true;
+    const watch = new ArrivalWatch({
+      glue,
+      trampolines: { start: 0x1000n, end: 0x2000n },
+      entrySp: 0n,
+      atOnce: true,
+      onArrival: (at, dispatched) => {
+        seen.push([at, dispatched]);
+        return true;
+      },
     });
     expect(watch.enterBlock(0x100n, 9)).toBeUndefined();
     expect(watch.enterBlock(0x100n, 10)).toBe(0x109n);

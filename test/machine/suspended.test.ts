@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { EngineError, TrampolineError } from '../../src/errors.ts';
 import { Machine } from '../../src/machine.ts';
 import { catchError } from '../support/catch-error.ts';
+import { ENGINES } from '../support/engines.ts';
 
 const object = (name: string) => new Uint8Array(readFileSync(new URL(`../../src/examples/${name}`, import.meta.url)));
 const machines: Machine[] = [];
@@ -17,7 +18,7 @@ const quads = (...values: number[]): Uint8Array => new Uint8Array(BigUint64Array
 const sorted = (machine: Machine, at: bigint | undefined, count: number): number[] =>
   [...new BigUint64Array(machine.read(at ?? 0n, 8 * count).slice().buffer)].map(Number);
 
-describe.each(['unicorn', 'wasm'] as const)('on %s', (engine) => {
+describe.each(ENGINES)('on %s', (engine) => {
   async function world(): Promise<Machine> {
     const machine = await Machine.create({ engine, tasks: ['t0', 't1', 't2'] });
     machines.push(machine);

@@ -6,8 +6,12 @@ import { Code, CpuidFeature, EncodingKind, Instruction, Mnemonic, type OpCodeInf
 export const FEATURES: ReadonlySet<string> = new Set(
   `INTEL8086 INTEL186 INTEL286 INTEL386 INTEL486 X64 PAUSE MULTIBYTENOP PREFETCHW CET_IBT CMOV CX8 CMPXCHG16B CLFSH
    CLFLUSHOPT CLWB SSE SSE2 SSE3 SSSE3 SSE4_1 SSE4_2 POPCNT LZCNT BMI1 BMI2 ADX MOVBE AES PCLMULQDQ SHA
-   FSGSBASE CPUID TSC RDTSCP RDRAND RDSEED RDPID FXSR SYSCALL`.split(/\s+/),
+   FSGSBASE MSR CPUID TSC RDTSCP RDRAND RDSEED RDPID FXSR SYSCALL`.split(/\s+/),
 );
+
+/** Privileged instructions that user mode answers with #GP, whatever the machine: generated too. */
+const PRIVILEGED =
+  /^(In_|Out_|Ins[bwd]_|Outs[bwd]_|Rdmsr$|Wrmsr$|Mov_(r64_[cd]r|[cd]r_r64)$|Clts$|Invd$|Wbinvd$|L[gi]dt_m1664$|Lmsw_|Lldt_|Ltr_|Invlpg_)/;
 
 // Left out by mnemonic, with the reason; everything else of FEATURES that user mode may run is generated.
 const REASONS: readonly (readonly [reason: string, mnemonics: string])[] = [
@@ -29,6 +33,8 @@ export interface CodeRow {
   code: Code;
   mnemonic: string;
   features: readonly string[];
+  /** User mode answers #GP; an engine that runs the guest with more privilege, as Unicorn does, is not compared. */
+  privileged: boolean;
 }
 
 /** Every 64-bit mode instruction code of iced: those generated, and the others with the reason. */
@@ -44,7 +50,7 @@ export function classify(): { rows: CodeRow[]; excluded: Map<string, string> } {
     if (info.mode64 && info.isInstruction) {
       const mnemonic = Mnemonic[info.mnemonic] ?? '?';
       const why = exclusion(name, info, mnemonic, features);
-      if (why === undefined) rows.push({ name, code, mnemonic, features });
+      if (why === undefined) rows.push({ name, code, mnemonic, features, privileged: PRIVILEGED.test(name) });
       else excluded.set(name, why);
     }
     info.free();
@@ -55,6 +61,7 @@ export function classify(): { rows: CodeRow[]; excluded: Map<string, string> } {
 
 function exclusion(name: string, info: OpCodeInfo, mnemonic: string, features: string[]): string | undefined {
   if (!features.every((feature) => FEATURES.has(feature))) return `feature ${features.join('+')} is not covered`;
+  if (PRIVILEGED.test(name)) return undefined;
   if (info.encoding !== EncodingKind.Legacy && !(info.encoding === EncodingKind.VEX && /BMI/.test(features.join()))) {
     return 'vector encodings are not covered';
   }

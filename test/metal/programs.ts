@@ -17,7 +17,7 @@ const DF = 0x400;
 
 // What cannot stand in the middle of a straight line, or leaves a register undefined.
 const UNFIT =
-  /^(J|Loop|Call|Ret|Ud|Int3|Popf|Std|Enter|Leave|Xlatb|Div|Idiv|Bs[fr]_|Bt[crs]?_rm\d+_r|Maskmovdqu|Ldmxcsr|Stmxcsr|Clflush|Clwb|Cmpxchg16b|Sh[lr]d_rm16|Rdgsbase|(Movs|Cmps|Stos|Lods|Scas)[bwdq]_)/;
+  /^(J|Loop|Call|Ret|Ud|In_|Out_|Ins|Outs|Rdmsr|Wrmsr|Mov_(r64_[cd]r|[cd]r_)|Clts|Invd|Wbinvd|L[gi]dt|Lmsw|Lldt|Ltr|Invlpg|Int3|Popf|Std|Enter|Leave|Xlatb|Div|Idiv|Bs[fr]_|Bt[crs]?_rm\d+_r|Maskmovdqu|Ldmxcsr|Stmxcsr|Clflush|Clwb|Cmpxchg16b|Sh[lr]d_rm16|Rdgsbase|(Movs|Cmps|Stos|Lods|Scas)[bwdq]_)/;
 
 // What compilers emit only where asked to.
 const RARE = new Set(['AES', 'PCLMULQDQ', 'SHA', 'FSGSBASE', 'CLWB']);

@@ -182,7 +182,7 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
 
 static void print_features(void) {
   static const struct { const char *name; uint32_t leaf, word, bit; } TABLE[] = {
-      {"SSE", 1, 3, 25},      {"SSE2", 1, 3, 26},    {"CMOV", 1, 3, 15},      {"CX8", 1, 3, 8},
+      {"MSR", 1, 3, 5}, {"SSE", 1, 3, 25},      {"SSE2", 1, 3, 26},    {"CMOV", 1, 3, 15},      {"CX8", 1, 3, 8},
       {"CLFSH", 1, 3, 19},    {"SSE3", 1, 2, 0},     {"PCLMULQDQ", 1, 2, 1},  {"SSSE3", 1, 2, 9},
       {"CMPXCHG16B", 1, 2, 13}, {"SSE4_1", 1, 2, 19}, {"SSE4_2", 1, 2, 20},   {"MOVBE", 1, 2, 22},
       {"POPCNT", 1, 2, 23},   {"AES", 1, 2, 25},     {"FSGSBASE", 7, 1, 0},   {"BMI1", 7, 1, 3},

@@ -38,7 +38,8 @@ const title = await build.title();
 const table = fileURLToPath(new URL(`../../src/engine/${build.file}`, import.meta.url));
 const vectors = loadVectors();
 const { rows, excluded } = classify();
-const codes = [...vectors.sections.keys()].filter((code) => code !== PROGRAM);
+const privileged = rows.filter((row) => row.privileged).map((row) => row.name);
+const codes = [...vectors.sections.keys()].filter((code) => code !== PROGRAM && !privileged.includes(code));
 const reports: CodeReport[] = await survey(engine, codes);
 const byCode = new Map(reports.map((report) => [report.code, report]));
 
@@ -48,6 +49,7 @@ const limited = new Map<string, [Circumstance, string]>();
 const nan: string[] = [];
 const uncompared: string[] = [];
 for (const row of rows) {
+  if (row.privileged) continue;
   const report = byCode.get(row.name);
   if (report === undefined) {
     uncompared.push(row.name);
@@ -70,10 +72,11 @@ for (const row of rows) {
   limited.set(row.name, [circumstance, `${first.bytes} ${first.detail}`]);
 }
 // codes that were not run but share a mnemonic with one that was: mov to a segment register, movq of mmx …
-for (const [name] of excluded) {
+for (const name of [...excluded.keys(), ...privileged]) {
   if (right.has(mnemonicOf(name))) uncompared.push(name);
 }
-for (const row of rows) if (!right.has(row.mnemonic.toLowerCase())) collapse(row.mnemonic.toLowerCase());
+for (const row of rows)
+  if (!row.privileged && !right.has(row.mnemonic.toLowerCase())) collapse(row.mnemonic.toLowerCase());
 
 writeFileSync(table, tableText());
 spawnSync('npx', ['biome', 'format', '--write', table], { stdio: 'inherit' });

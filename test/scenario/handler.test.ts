@@ -1,13 +1,14 @@
-// Every shipped scenario holds whichever handler decides, on every engine that is always there.
+// Every shipped scenario holds whichever handler decides, on every engine that is here.
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseScenario } from '../../src/scenario/read.ts';
 import { runScenario } from '../../src/scenario/run.ts';
+import { ENGINES } from '../support/engines.ts';
 import { EXAMPLES, read } from './world.ts';
 
 const files = readdirSync(EXAMPLES).filter((name) => name.endsWith('.json'));
 
-describe.each(['unicorn', 'wasm'] as const)('on %s', (engine) => {
+describe.each(ENGINES)('on %s', (engine) => {
   test.each(files)('%s runs the same with the core and with the handler as guest code', async (file) => {
     const scenario = parseScenario(readFileSync(EXAMPLES + file, 'utf8'), file);
     const core = await runScenario(scenario, { read, engine, handler: 'core' });

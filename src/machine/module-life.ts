@@ -1,0 +1,103 @@
+// The life of an image: loading it, the patches that are waiting for it, its init and exit, and taking it away.
+import { errnoName, ImageError, PatchError } from '../errors.ts';
+import type { Ftrace } from '../ftrace/ftrace.ts';
+import type { RangeSet } from '../ftrace/ranges.ts';
+import { SITE_SIZE } from '../ftrace/site.ts';
+import type { LoadedImage } from '../image/image.ts';
+import type { Livepatch } from '../livepatch/livepatch.ts';
+import type { Images, LoadOptions, ModuleRoutine } from './images.ts';
+
+/** What is told of an image that comes or goes. */
+export interface ModuleLifeParts {
+  readonly images: Images;
+  readonly ftrace: Ftrace;
+  readonly livepatch: Livepatch;
+  /** Sites and trampolines: code that no call arrives at. */
+  readonly glue: RangeSet;
+  /** Writes a line into the kernel log. */
+  say(line: string): void;
+  /** Calls a guest function that takes nothing, as a task that is awake; its rax. */
+  runGuest(target: string): bigint;
+}
+
+/** See Machine.load and Machine.unload. */
+export class ModuleLife {
+  readonly #parts: ModuleLifeParts;
+
+  constructor(parts: ModuleLifeParts) {
+    this.#parts = parts;
+  }
+
+  /** See Machine.load. */
+  load(bytes: Uint8Array, options: LoadOptions): LoadedImage {
+    const { name } = options;
+    const { images, ftrace, livepatch, glue } = this.#parts;
+    const image = images.load(bytes, options);
+    ftrace.addSites(image.sites.map((site) => site.address));
+    glue.add(entryRanges(image));
+    if (images.kindOf(image) !== 'module') {
+      images.setModuleState(name, 'LIVE');
+      return image;
+    }
+    try {
+      livepatch.moduleComing(name);
+      try {
+        this.#init(name, options.init);
+      } catch (error) {
+        images.setModuleState(name, 'GOING');
+        livepatch.moduleGoing(name);
+        throw error;
+      }
+    } catch (error) {
+      this.#remove(image);
+      throw error;
+    }
+    images.setModuleState(name, 'LIVE');
+    return image;
+  }
+
+  /** See Machine.unload. */
+  unload(name: string): void {
+    const { images, livepatch } = this.#parts;
+    const image = images.get(name);
+    if (image === undefined) {
+      throw new ImageError('ENOENT', `no module '${name}' is loaded`, { operation: 'unload', image: name });
+    }
+    if (images.kindOf(image) !== 'module') {
+      throw new ImageError('EINVAL', `'${name}' is no module`, { operation: 'unload', image: name });
+    }
+    this.#run(name, images.exitOf(name));
+    images.setModuleState(name, 'GOING');
+    livepatch.moduleGoing(name);
+    this.#remove(image);
+  }
+
+  #init(name: string, init: ModuleRoutine | undefined): void {
+    const result = this.#run(name, init);
+    if (result >= 0) return;
+    const code = errnoName(result) ?? 'EINVAL';
+    throw new PatchError(code, `the init of module '${name}' returned ${result}`, { operation: 'load' });
+  }
+
+  /** Runs a module's init or exit; 0 where it has none. */
+  #run(name: string, routine: ModuleRoutine | undefined): number {
+    if (routine === undefined) return 0;
+    const { say, runGuest } = this.#parts;
+    if (typeof routine === 'function') return routine({ say });
+    return Number(BigInt.asIntN(32, runGuest(`${name}:${routine}`)));
+  }
+
+  #remove(image: LoadedImage): void {
+    const { images, ftrace, glue } = this.#parts;
+    ftrace.removeSites(image.sites.map((site) => site.address));
+    glue.remove(entryRanges(image));
+    images.unload(image.name);
+  }
+}
+
+/** From the entry of each function to the end of its site: no part of its body. */
+function entryRanges(image: LoadedImage): { start: bigint; end: bigint }[] {
+  return image.functions.flatMap(({ address, site }) =>
+    site === undefined ? [] : [{ start: address, end: site.address + BigInt(SITE_SIZE) }],
+  );
+}

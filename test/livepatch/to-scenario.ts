@@ -1,0 +1,115 @@
+// A sequence as a scenario file: after each operation everything that the plain model knows is expected.
+import { FUNCTIONS, Model, type PatchPlan } from './model.ts';
+import { answerOf, FIXES, NEW_FUNCS, numberOf } from './play.ts';
+import { describeOperation, type Operation, type Sequence, TASKS } from './sequence.ts';
+
+/** As many zeros as any of the functions has arguments in registers; none of them minds. */
+const ZEROS = [0, 0, 0, 0, 0, 0];
+
+/**
+ * The scenario of a sequence, which `tramp64 verify` runs.
+ * @param objects the folder of target.o and fix-b.o, as seen from the file
+ */
+export function scenarioOf({ policy, auto, patches, operations }: Sequence, objects: string): object {
+  const model = new Model(TASKS, auto, policy);
+  const steps = operations.flatMap((operation) => {
+    const running = model.running?.patch.name;
+    const fails = answerOf(operation, patches, model);
+    const step = stepOf(operation, patches, running);
+    if (step === undefined) {
+      model.log = [];
+      return [];
+    }
+    const note = describeOperation(operation);
+    return [{ ...step, ...(fails === undefined ? {} : { fails }), note }, ...expectations(model)];
+  });
+  const file = (name: string): string => `${objects}/${name}`;
+  return {
+    format: 'tramp64-scenario/1',
+    machine: { policy, transition: auto ? 'auto' : 'manual', tasks: TASKS },
+    images: [
+      { name: 'vmlinux', file: file('target.o') },
+      { name: FIXES, file: file('fix-b.o'), kind: 'livepatch' },
+      { name: 'mod', file: file('target.o'), kind: 'module', loaded: false },
+    ],
+    patches: patches.map(patchOf),
+    steps,
+  };
+}
+
+function patchOf({ name, replace, vmlinux, mod, refuses, version }: PatchPlan): object {
+  const callbacks = (title: string): object => ({
+    prePatch: { log: `${name}: pre_patch ${title}`, ...(refuses === title ? { returns: -19 } : {}) },
+    postPatch: { log: `${name}: post_patch ${title}` },
+    preUnpatch: { log: `${name}: pre_unpatch ${title}` },
+    postUnpatch: { log: `${name}: post_unpatch ${title}` },
+  });
+  const object = (module: string | null, funcs: readonly string[]): object => ({
+    name: module,
+    funcs: funcs.map((func) => ({ oldName: func.replace(/^.*:/, ''), newFunc: NEW_FUNCS[numberOf(name)] })),
+    callbacks: callbacks(module ?? 'vmlinux'),
+  });
+  return {
+    name,
+    image: FIXES,
+    replace,
+    ...(version === undefined ? {} : { states: [{ id: 1, version }] }),
+    objects: [object(null, vmlinux), ...(mod === undefined ? [] : [object('mod', mod)])],
+  };
+}
+
+/** The step of an operation; undefined where scenarios have none, since only the core can be brought to it. */
+function stepOf(operation: Operation, patches: readonly PatchPlan[], running: string | undefined): object | undefined {
+  const name = 'patch' in operation ? (patches[operation.patch]?.name ?? '') : '';
+  const moving = running ?? patches[0]?.name;
+  switch (operation.do) {
+    case 'write':
+      return { sysfs: `${name}/enabled`, write: '1' };
+    case 'reverse':
+    case 'force':
+      return { [operation.do]: moving };
+    case 'load':
+      return { load: 'mod' };
+    case 'unloadModule':
+      return { unload: 'mod' };
+    case 'switch':
+      return { switch: operation.task };
+    case 'tick':
+      return { tick: operation.count };
+    case 'onCpu':
+      return { task: operation.task, onCpu: operation.on };
+    case 'call':
+    case 'recursion':
+    case 'idle':
+    case 'loadVmlinux':
+      return undefined;
+    default:
+      return { [operation.do]: name };
+  }
+}
+
+/** The log, the list, the transition, every stack, and where each task's calls arrive. */
+function expectations(model: Model): object[] {
+  const { log } = model;
+  model.log = [];
+  const there = FUNCTIONS.filter((func) => func.startsWith('vmlinux:') || model.modLoaded);
+  return [
+    { log },
+    { patches: model.patches.map(({ name, enabled, forced }) => ({ name, enabled, forced })) },
+    model.running === undefined
+      ? { transition: null }
+      : { transition: model.running.patch.name, target: model.running.target },
+    ...there.flatMap((func) => {
+      const [object, symbol] = func.split(':');
+      const stack = model.stacks.get(func) ?? [];
+      const is = stack.map(({ patch, nop }) => (nop ? `nop:${patch.name}` : patch.name));
+      const calls = stack.length === 0 ? [] : TASKS.map((task) => callOf(func, task, model.runs(func, task)));
+      return [{ stack: symbol, object: object === 'vmlinux' ? null : object, is }, ...calls];
+    }),
+  ];
+}
+
+function callOf(call: string, task: string, patch: string | undefined): object {
+  const runs = patch === undefined ? call : `${FIXES}:${NEW_FUNCS[numberOf(patch)]}`;
+  return { call, args: ZEROS, task, runs };
+}
