@@ -60,7 +60,7 @@ export {
   type TransitionMode,
   type TransitionState,
 } from './livepatch/livepatch.ts';
-export { type EventHook, Log } from './livepatch/log.ts';
+export { type DebugLines, type EventHook, Log } from './livepatch/log.ts';
 export type {
   Callback,
   CallbackCall,
@@ -74,6 +74,7 @@ export type {
   PatchSpec,
   StateSpec,
 } from './livepatch/patch.ts';
+export type { StackTrace } from './livepatch/stack-check.ts';
 export type { SysfsNode } from './livepatch/sysfs.ts';
 export { type Task, TaskList } from './livepatch/tasks.ts';
 export type { SwitchAnswer, SwitchAttempt, Target } from './livepatch/transition.ts';

@@ -18,6 +18,7 @@ import { Log } from './livepatch/log.ts';
 import type { PatchSpec } from './livepatch/patch.ts';
 import { applyRelocations, clearRelocations, type RelocationParts } from './livepatch/relocations.ts';
 import { ShadowVariables } from './livepatch/shadow.ts';
+import type { StackTrace } from './livepatch/stack-check.ts';
 import { type Task, TaskList } from './livepatch/tasks.ts';
 import type { Argument } from './machine/arguments.ts';
 import { CALLEE_SAVED } from './machine/arguments.ts';
@@ -35,6 +36,7 @@ import { ModuleParameters } from './machine/parameters.ts';
 import { patchStruct } from './machine/patch-struct.ts';
 import { busy, Runner } from './machine/runner.ts';
 import { SERVICE_STUB, type Service } from './machine/services.ts';
+import { StackWalk } from './machine/stack-walk.ts';
 
 export type { Arrival, CallOptions, CallResult, TraceStep } from './machine/call.ts';
 export type { MachineOptions } from './machine/options.ts';
@@ -51,6 +53,10 @@ export class Machine {
   readonly tasks: TaskList;
   /** Makes calls of livepatch and ftrace fail on purpose. */
   readonly faults = new Faults();
+  /** What guest code has allocated with kmalloc. */
+  readonly heap: GuestHeap;
+  /** Shadow variables (L81). */
+  readonly shadow: ShadowVariables;
   readonly images: Images;
   readonly engine: Engine;
   readonly core: Core;
@@ -63,10 +69,8 @@ export class Machine {
   readonly #routines: Map<string, bigint>;
   readonly #runner: Runner;
   readonly #modules: ModuleLife;
-  /** What guest code has allocated with kmalloc. */
-  readonly heap: GuestHeap;
-  /** Shadow variables (L81). */
-  readonly shadow: ShadowVariables;
+  readonly #depths: Map<bigint, number>;
+  readonly #stackWalk: StackWalk;
   #nextRoutine: bigint;
   #disposed = false;
 
@@ -74,7 +78,7 @@ export class Machine {
     this.engine = engine;
     this.core = core;
     this.kernel = options.kernel ?? '6.12';
-    this.log = new Log(options.onEvent);
+    this.log = new Log(options.onEvent, options.debug);
     this.tasks = new TaskList(core, options.tasks);
     const map = options.map ?? GUEST_MAP;
     this.#map = map;
@@ -86,10 +90,12 @@ export class Machine {
     const { symbols, parameterKinds } = placeKernelData(kernelData);
     this.#routines = kernelText.routines;
     for (const [name, address] of symbols) this.#routines.set(name, address);
+    this.#depths = kernelText.depths;
     this.#nextRoutine = kernelText.end;
     engine.writeRegister('gsBase', perCpu.base);
     engine.write(perCpu.base + CANARY_OFFSET, Uint8Array.of(0x00, 0x5c, 0x9e, 0x17, 0xd3, 0x4a, 0xb6, 0x81));
-    this.#arena = new CodeArena(engine, trampolines.base, trampolines.size);
+    const inCalls = (): boolean => this.#runner.inCalls;
+    this.#arena = new CodeArena(engine, trampolines.base, trampolines.size, inCalls);
     this.#glue.add([
       { start: routines.base, end: routines.base + routines.size },
       { start: handlers.base, end: handlers.base + handlers.size },
@@ -102,6 +108,7 @@ export class Machine {
       heap: kernelHeap,
       perCpu: perCpu.base,
       routines: this.#routines,
+      held: inCalls,
     });
     if (options.handler === 'guest') this.#handlers.keepFuncStacks();
     this.images = new Images(engine, this.#routines, map);
@@ -132,6 +139,14 @@ export class Machine {
       read: (at, size) => engine.read(at, size),
       write: (at, bytes) => engine.write(at, bytes),
     };
+    this.#stackWalk = new StackWalk({
+      engine,
+      imageAt: (at) => this.images.imageAt(at) ?? this.#handlers.text.imageAt(at),
+      trampolineFrame: (ip) => this.ftrace.frameAt(ip),
+      routineDepth: (ip) => this.#depths.get(ip),
+      returnTo: this.#routine(RETURN_HERE),
+      returnToInterrupted: this.#routine(RETURN_TO_INTERRUPTED),
+    });
     this.livepatch = new Livepatch({
       core,
       ftrace: this.ftrace,
@@ -143,6 +158,8 @@ export class Machine {
       policy: options.policy ?? 'independent',
       trampoline: options.trampoline ?? 'args',
       guestOps: (site) => this.livepatchOps(site),
+      isRunning: (task) => this.#runner.running?.parts.task === task,
+      stackTrace: (task) => this.#traceOf(task),
       runGuest: (target, args) => this.call(target, args, this.#awake()).returns,
       writeBack: (patch) =>
         mirrorPatch(patch, {
@@ -326,6 +343,18 @@ export class Machine {
   }
 
   /**
+   * Where the functions of a task stand that waits in a call, the innermost first; undefined where it is in none. Read
+   * off its registers and its stack: by the call frame information of the images, and by rules of our own for
+   * trampolines, thunks and interrupts.
+   *
+   * @throws {TrampolineError} ENOENT no such task
+   */
+  stackTrace(task: string): (StackTrace & { readonly places: readonly Location[] }) | undefined {
+    const trace = this.#traceOf(this.#task('look up', task));
+    return trace && { ...trace, places: trace.addresses.map((at) => this.images.locate(at)) };
+  }
+
+  /**
    * Gives guest code a function that the host serves; images that are loaded later may import it by name.
    *
    * @returns its address
@@ -342,6 +371,7 @@ export class Machine {
     this.engine.write(address, SERVICE_STUB);
     this.#nextRoutine += BigInt(SERVICE_STUB.length);
     this.#routines.set(name, address);
+    this.#depths.set(address, 0);
     this.#runner.serve(address, service);
     return address;
   }
@@ -374,6 +404,7 @@ export class Machine {
   ): Generator<TraceStep, void, void> {
     const run = this.#begin('trace', target, args, options);
     const { returnTo, budget } = run.parts;
+    run.stepped = true;
     try {
       for (let ip = this.engine.readRegister('rip'); ip !== returnTo; ip = this.engine.readRegister('rip')) {
         if (run.instructions++ >= budget) throw budgetSpent('trace', budget, ip);
@@ -442,6 +473,14 @@ export class Machine {
     const task = this.tasks.get(name);
     if (task === undefined) throw new TrampolineError('ENOENT', `no task is named '${name}'`, { operation });
     return task;
+  }
+
+  #traceOf(task: Task): StackTrace | undefined {
+    const stack = this.#runner.stackOf(task);
+    if (stack === undefined) return undefined;
+    const waiting = this.#runner.registersOf(task);
+    if (waiting === undefined) return { addresses: [], unreliable: `'${task.name}' is running` };
+    return this.#stackWalk.trace(waiting.registers, stack);
   }
 
   /** Who runs what livepatch calls: the first task that is not parked; where all are, one of them is interrupted. */

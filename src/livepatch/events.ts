@@ -15,6 +15,8 @@ export interface EventFields {
   signaling: object;
   forcing: object;
   running: { task: string; pid: number };
+  unreliable: { task: string; pid: number };
+  sleeping: { task: string; pid: number; func: string };
   enableFailed: { patch: string };
   prePatchFailed: { object: string };
   patchObjectFailed: { object: string };
@@ -64,6 +66,11 @@ const LINES: { readonly [K in EventKind]: readonly [LogLevel, (event: EventField
   signaling: ['notice', () => 'signaling remaining tasks'], // L72
   forcing: ['warning', () => 'forcing remaining tasks to the patched state'], // L74
   running: ['debug', ({ task, pid }) => `klp_try_switch_task: ${task}:${pid} is running`], // L69
+  unreliable: ['debug', ({ task, pid }) => `klp_try_switch_task: ${task}:${pid} has an unreliable stack`], // L69
+  sleeping: [
+    'debug', // L69
+    ({ task, pid, func }) => `klp_try_switch_task: ${task}:${pid} is sleeping on function ${func}`,
+  ],
   enableFailed: ['warning', ({ patch }) => `failed to enable patch '${patch}'`], // L46
   prePatchFailed: ['warning', ({ object }) => `pre-patch callback failed for object '${object}'`], // L46, L77
   patchObjectFailed: ['warning', ({ object }) => `failed to patch object '${object}'`], // L33
@@ -134,7 +141,7 @@ const WARN_ON_KINDS: ReadonlySet<EventKind> = new Set(['noPreviousState']);
 const PREFIX = 'livepatch: ';
 
 /** Lines of klp_try_switch_task: the selftests leave these off, and so does a log unless it is asked for them. */
-const SWITCH_KINDS: ReadonlySet<EventKind> = new Set(['running']);
+const SWITCH_KINDS: ReadonlySet<EventKind> = new Set(['running', 'unreliable', 'sleeping']);
 
 /** The text of an event without the log's prefix. */
 export function eventText(event: LivepatchEvent): string {
@@ -145,7 +152,7 @@ export function eventText(event: LivepatchEvent): string {
 
 /** The line that an event makes in the log; undefined for one that makes none: the hook alone is told of it. */
 export function eventLine(event: LivepatchEvent): string | undefined {
-  if (isSwitchAttempt(event) || WARN_ON_KINDS.has(event.kind)) return undefined;
+  if (WARN_ON_KINDS.has(event.kind)) return undefined;
   return WARN_KINDS.has(event.kind) ? eventText(event) : PREFIX + eventText(event);
 }
 

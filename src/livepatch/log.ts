@@ -1,7 +1,7 @@
 // The kernel log of one machine: lines in order, events with their text.
 import type { ErrnoName } from '../errors.ts';
 import { PatchError } from '../errors.ts';
-import { eventLine, eventText, type LivepatchEvent } from './events.ts';
+import { eventLine, eventText, isSwitchAttempt, type LivepatchEvent } from './events.ts';
 
 /** Lines that are kept; older ones are dropped, as a kernel's ring buffer does. */
 const KEPT = 1 << 16;
@@ -9,20 +9,28 @@ const KEPT = 1 << 16;
 /** Told of each event as it happens. */
 export type EventHook = (event: LivepatchEvent) => void;
 
+/**
+ * Which debug lines of kernel/livepatch are on: all, or those that the kernel's selftests switch on, which leave out
+ * klp_try_switch_task (L69).
+ */
+export type DebugLines = 'selftests' | 'all';
+
 /** The log. */
 export class Log {
   readonly #onEvent: EventHook | undefined;
+  readonly #debug: DebugLines;
   #lines: string[] = [];
 
-  constructor(onEvent?: EventHook) {
+  constructor(onEvent?: EventHook, debug: DebugLines = 'selftests') {
     this.#onEvent = onEvent;
+    this.#debug = debug;
   }
 
-  /** Logs an event. Attempts to switch a task are told to the hook and make no line, as in the selftests. */
+  /** Logs an event; the hook is told of all of them. */
   emit(event: LivepatchEvent): void {
     this.#onEvent?.(event);
     const line = eventLine(event);
-    if (line !== undefined) this.say(line);
+    if (line !== undefined && (this.#debug === 'all' || !isSwitchAttempt(event))) this.say(line);
   }
 
   /** Writes a line of someone else's: a module's, or a script's. */

@@ -87,7 +87,13 @@ export class Runner {
    * memory this is all there is to know of where it stands.
    */
   registersOf(task: Task): CpuState | undefined {
-    return this.#tasks.get(task)?.runs.at(-1)?.cpu;
+    const run = this.#tasks.get(task)?.runs.at(-1);
+    return run?.stepped === true && run === this.#running ? saveCpu(this.#parts.engine) : run?.cpu;
+  }
+
+  /** True while any call waits or runs: some task may be anywhere in the guest's code. */
+  get inCalls(): boolean {
+    return this.#tasks.size > 0;
   }
 
   /** The stack of a task that is in a call, as the kernel knows the bounds of a task's stack. */

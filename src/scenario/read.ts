@@ -72,12 +72,13 @@ function parseJson(text: string, file: string | undefined): unknown {
 
 function readMachine(node: JsonNode | undefined): ScenarioMachine {
   if (node === undefined) return {};
-  node.keys(['kernel', 'policy', 'transition', 'handler', 'tasks', 'budget']);
+  node.keys(['kernel', 'policy', 'transition', 'handler', 'tasks', 'budget', 'debug']);
   const kernel = node.get('kernel')?.oneOf(['6.1', '6.12']);
   const budget = node.get('budget')?.count(1, MAX_BUDGET);
   const policy = node.get('policy')?.oneOf(['independent', 'strict-stack', 'v10']);
   const transition = node.get('transition')?.oneOf(['auto', 'manual']);
   const handler = node.get('handler')?.oneOf(['core', 'guest']);
+  const debug = node.get('debug')?.oneOf(['selftests', 'all']);
   const tasks = node.get('tasks');
   const taskNodes = tasks?.array();
   if (taskNodes?.length === 0) throw node.need('tasks').error('EINVAL', 'expected at least one task');
@@ -89,6 +90,7 @@ function readMachine(node: JsonNode | undefined): ScenarioMachine {
     ...(handler === undefined ? {} : { handler }),
     ...(transition === undefined ? {} : { transition }),
     ...(policy === undefined ? {} : { policy }),
+    ...(debug === undefined ? {} : { debug }),
     ...(taskNodes === undefined ? {} : { tasks: taskNodes.map((task) => task.name()) }),
   };
 }

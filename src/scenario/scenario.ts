@@ -3,6 +3,7 @@ import type { ErrnoName } from '../errors.ts';
 import type { HandlerKind } from '../ftrace/guest/handlers.ts';
 import type { KernelVersion } from '../ftrace/trampoline.ts';
 import type { Policy, TransitionMode } from '../livepatch/livepatch.ts';
+import type { DebugLines } from '../livepatch/log.ts';
 import type { PatchSpec } from '../livepatch/patch.ts';
 import type { ImageKind, ModuleRoutine } from '../machine/images.ts';
 import type { Parameters } from '../machine/parameters.ts';
@@ -44,6 +45,7 @@ export interface ScenarioMachine {
   readonly tasks?: readonly string[];
   readonly transition?: TransitionMode;
   readonly policy?: Policy;
+  readonly debug?: DebugLines;
 }
 
 /** What a step works on. */
