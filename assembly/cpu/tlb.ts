@@ -13,7 +13,10 @@ import { Page, Pages, SHARED, WRITE } from './pages';
 import { Fault, FaultAccess, FaultKind } from './state';
 
 const ENTRIES: u32 = 256;
-const TLB: usize = memory.data(8192, 64);
+export const TLB: usize = memory.data(8192, 64);
+/** How an address gives the offset of its entry: shifted right, then masked. */
+export const ENTRY_SHIFT: u32 = 7;
+export const ENTRY_MASK: u32 = (ENTRIES - 1) << 5;
 /** Never the address of a page. */
 const EMPTY: u64 = 1;
 const PAGE_MASK: u64 = ~(<u64>PAGE - 1);
@@ -38,7 +41,7 @@ let dirty: u32 = 0;
 export class Tlb {
   @inline
   static entry(address: u64): usize {
-    return <usize>((<u32>address >> 7) & ((ENTRIES - 1) << 5));
+    return <usize>((<u32>address >> ENTRY_SHIFT) & ENTRY_MASK);
   }
 
   static flush(): void {
@@ -98,6 +101,22 @@ export class Tlb {
       return <usize>(<u32>address + load<u32>(entry, TLB + 16));
     }
     return updaterSlow(address, size);
+  }
+
+  /** Where `size` bytes of one page can be written without any care, or 0. */
+  static direct(address: u64, size: u32): usize {
+    const entry = Tlb.entry(address);
+    const hit = load<u64>(entry, TLB + 8) == ((address + (size - 1)) & PAGE_MASK);
+    if (hit) return <usize>(<u32>address + load<u32>(entry, TLB + 16));
+    const page = Pages.find(address);
+    const offset = <u32>address & (PAGE - 1);
+    if (!page.key || offset + size > PAGE || traced || !carefree(page)) return 0;
+    fill(page, address, true);
+    return <usize>page.frame + offset;
+  }
+
+  static get isTraced(): bool {
+    return traced;
   }
 
   /** Ends a write to what `writer` answered. */

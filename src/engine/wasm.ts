@@ -15,6 +15,7 @@ import {
   RFLAGS_WRITABLE,
   type RunOptions,
 } from './engine.ts';
+import { defaultJitMode, Jit, type JitCounts, type JitMode } from './jit/jit.ts';
 import { Mappings } from './mappings.ts';
 import { WasmRedirection } from './wasm-redirection.ts';
 
@@ -44,11 +45,12 @@ const ACCESSES = ['read', 'write', 'fetch'] as const;
  * Makes a CPU.
  *
  * @param instance the instance whose memory it uses, after the core's pools are carved; its own by default
+ * @param jit when hot code is compiled; see `defaultJitMode` for what it is by default
  * @throws {EngineError} ENOMEM no memory for its tables
  */
-export async function createWasm(instance?: Instance): Promise<WasmEngine> {
+export async function createWasm(instance?: Instance, jit?: JitMode): Promise<WasmEngine> {
   const own = instance ?? (await Instance.create());
-  return new WasmEngine(own);
+  return new WasmEngine(own, jit);
 }
 
 /** See Engine. */
@@ -61,7 +63,9 @@ export class WasmEngine implements Engine {
   #running: RunOptions | undefined;
   #busy = false;
   #disposed = false;
-  constructor(instance: Instance) {
+  readonly #jit: Jit | undefined;
+
+  constructor(instance: Instance, jit: JitMode = defaultJitMode()) {
     this.#instance = instance;
     const { exports } = instance;
     if (!exports.initCpu(exports.used(), POOL)) {
@@ -79,7 +83,15 @@ export class WasmEngine implements Engine {
       memoryAccessed: (kind, address, size) =>
         this.#running?.onMemory?.(kind === 0 ? 'read' : 'write', wrap(address), size),
       gateEntered: (low, high) => this.#gateEntered(low, high),
+      traceRecorded: (id, blocks, count, low, high) => this.#jit?.recorded(id, blocks, count, join(low, high)),
+      traceDropped: (slot) => this.#jit?.dropped(slot),
     };
+    this.#jit = jit === false ? undefined : new Jit(instance, jit);
+  }
+
+  /** What the JIT has compiled; undefined where it is off. */
+  get jitCounts(): JitCounts | undefined {
+    return this.#jit?.counts;
   }
 
   map(address: bigint, size: bigint, access: Access): void {
@@ -174,6 +186,7 @@ export class WasmEngine implements Engine {
     if (this.#busy) throw busy('dispose');
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#jit?.dispose();
     this.#instance.host = undefined;
   }
 
@@ -193,6 +206,7 @@ export class WasmEngine implements Engine {
     }
     this.#gate = { address, handler };
     this.#instance.exports.setGate(address);
+    this.#jit?.setGate(address);
   }
 
   /** Checks the options and runs. */

@@ -162,7 +162,8 @@ test('on wasm a redirected call never leaves WASM', async () => {
   const left: string[] = [];
   machine.core.instance.host = new Proxy(host, {
     get: (target, name: keyof HostCalls) => {
-      left.push(name);
+      // a trace to be compiled is asked for once, not in a call
+      if (!name.startsWith('trace')) left.push(name);
       return target[name];
     },
   });
