@@ -90,6 +90,7 @@ export {
   type MachineOptions,
   type TraceStep,
 } from './machine.ts';
+export * from './measure/index.ts';
 export { parseScenario } from './scenario/read.ts';
 export {
   type FileReader,

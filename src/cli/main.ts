@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { TrampolineError } from '../errors.ts';
+import { addBench } from './bench.ts';
 import { addCheck } from './check.ts';
 import { addInspect } from './inspect.ts';
 import { addIsa } from './isa.ts';
@@ -31,6 +32,7 @@ addIsa(program);
 addTrace(program);
 addCheck(program);
 addReport(program);
+addBench(program);
 for (const command of program.commands.flatMap((one) => [one, ...one.commands])) {
   command.exitOverride().showHelpAfterError('(try tramp64 --help)');
 }
