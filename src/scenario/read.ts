@@ -29,7 +29,7 @@ const MAX_TASKS = 1024;
  */
 export function parseScenario(text: string, file?: string): Scenario {
   const root = new JsonNode(parseJson(text, file), '$', file);
-  root.keys(['$schema', 'format', 'machine', 'images', 'patches', 'steps']);
+  root.keys(['$schema', 'format', 'question', 'answer', 'machine', 'images', 'patches', 'steps']);
   root.need('format').oneOf([SCENARIO_FORMAT]);
   root.get('$schema')?.string();
   const machine = readMachine(root.get('machine'));
@@ -49,6 +49,8 @@ export function parseScenario(text: string, file?: string): Scenario {
   };
   return {
     file,
+    question: root.get('question')?.string(),
+    answer: root.get('answer')?.string(),
     machine,
     images,
     patches: new Map(patches.map(({ spec }) => [spec.name, spec])),

@@ -84,6 +84,9 @@ export interface Step {
 /** A scenario file. */
 export interface Scenario {
   readonly file: string | undefined;
+  /** What the scenario asks and what comes of it, for people. */
+  readonly question: string | undefined;
+  readonly answer: string | undefined;
   readonly machine: ScenarioMachine;
   readonly images: readonly ScenarioImage[];
   readonly patches: ReadonlyMap<string, ScenarioPatch>;
