@@ -9,12 +9,14 @@ import {
   type Order,
   oneFunction,
   tableOfFunctions,
+  variantFunction,
 } from './engines/guest.ts';
 import { checkAll, type Entrant, Figures, timeRound } from './engines/measure.ts';
 import { Patching } from './engines/patch.ts';
 import {
   BARE,
   INTERPRETER,
+  JIT,
   judge,
   MACHINE_UNICORN,
   MACHINE_WASM,
@@ -43,7 +45,12 @@ const ORDERS: readonly (readonly [string, Order])[] = [
 /** The programs in the size that suits a CPU's speed. */
 function programs(calls: number, rows: readonly string[]): Record<string, GuestRun> {
   const tables = ORDERS.map(([name, order], i): [string, GuestRun] => [name, tableOfFunctions(i, order, calls)]);
-  const all = [['one', oneFunction(calls)], ['loop', hotLoop(calls * 8)], ...tables] satisfies [string, GuestRun][];
+  const all: [string, GuestRun][] = [
+    ['one', oneFunction(calls)],
+    ['variant', variantFunction(calls)],
+    ['loop', hotLoop(calls * 8)],
+    ...tables,
+  ];
   return Object.fromEntries(all.filter(([row]) => rows.includes(row)));
 }
 
@@ -75,7 +82,8 @@ async function enter(name: string, make: () => Promise<Subject>, runs: Record<st
 
 const image = guestImage(ORDERS.map(([, order]) => order));
 const everything = ['one', 'loop', 'same', 'thousand', 'all'];
-await enter(INTERPRETER, () => wasmSubject(image), programs(65_536, everything));
+await enter(INTERPRETER, () => wasmSubject(image, false), programs(65_536, everything));
+await enter(JIT, () => wasmSubject(image, 'sync'), programs(65_536, [...everything, 'variant']));
 await enter(UNICORN_JS, () => unicornJsSubject(image), programs(2_048, ['one', 'loop']));
 let harness: Harness | undefined;
 try {

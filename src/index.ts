@@ -60,7 +60,7 @@ export {
   type TransitionMode,
   type TransitionState,
 } from './livepatch/livepatch.ts';
-export { type EventHook, Log } from './livepatch/log.ts';
+export { type DebugLines, type EventHook, Log } from './livepatch/log.ts';
 export type {
   Callback,
   CallbackCall,
@@ -74,6 +74,7 @@ export type {
   PatchSpec,
   StateSpec,
 } from './livepatch/patch.ts';
+export type { StackTrace } from './livepatch/stack-check.ts';
 export type { SysfsNode } from './livepatch/sysfs.ts';
 export { type Task, TaskList } from './livepatch/tasks.ts';
 export type { SwitchAnswer, SwitchAttempt, Target } from './livepatch/transition.ts';
@@ -89,6 +90,17 @@ export {
   type MachineOptions,
   type TraceStep,
 } from './machine.ts';
+export * from './measure/index.ts';
+export {
+  type PlanEntry,
+  type PlanOptions,
+  type PlanResult,
+  type PlanRow,
+  type PlanStep,
+  type PlanWarning,
+  type PlanWarningKind,
+  planScenario,
+} from './scenario/plan.ts';
 export { parseScenario } from './scenario/read.ts';
 export {
   type FileReader,

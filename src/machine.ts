@@ -16,22 +16,33 @@ import { mirrorPatch } from './livepatch/guest-mirror.ts';
 import { Livepatch } from './livepatch/livepatch.ts';
 import { Log } from './livepatch/log.ts';
 import type { PatchSpec } from './livepatch/patch.ts';
+import { applyRelocations, clearRelocations, type RelocationParts } from './livepatch/relocations.ts';
+import { ShadowVariables } from './livepatch/shadow.ts';
+import type { StackTrace } from './livepatch/stack-check.ts';
 import { type Task, TaskList } from './livepatch/tasks.ts';
 import type { Argument } from './machine/arguments.ts';
 import { CALLEE_SAVED } from './machine/arguments.ts';
-import type { Arrival, CallOptions, CallResult, TraceStep } from './machine/call.ts';
+import type { Arrival, CallOptions, CallResult, ManyCalls, TraceStep } from './machine/call.ts';
+import { callMany } from './machine/call-many.ts';
 import { budgetSpent, expectExit, nameOf } from './machine/exits.ts';
+import { GuestHeap } from './machine/guest-heap.ts';
 import { CANARY_OFFSET, GUEST_MAP, type GuestMap } from './machine/guest-map.ts';
 import type { GuestRun } from './machine/guest-run.ts';
 import { Images, type LoadOptions, type Location } from './machine/images.ts';
+import { placeKernelData } from './machine/kernel-data.ts';
+import { kernelServices } from './machine/kernel-services.ts';
 import { ModuleLife } from './machine/module-life.ts';
 import type { MachineOptions } from './machine/options.ts';
+import { ModuleParameters } from './machine/parameters.ts';
 import { patchStruct } from './machine/patch-struct.ts';
 import { busy, Runner } from './machine/runner.ts';
 import { SERVICE_STUB, type Service } from './machine/services.ts';
+import { type MachineSnapshot, MachineSnapshots } from './machine/snapshots.ts';
+import { StackWalk } from './machine/stack-walk.ts';
 
-export type { Arrival, CallOptions, CallResult, TraceStep } from './machine/call.ts';
+export type { Arrival, CallOptions, CallResult, ManyCalls, TraceStep } from './machine/call.ts';
 export type { MachineOptions } from './machine/options.ts';
+export type { MachineSnapshot } from './machine/snapshots.ts';
 
 /**
  * A guest with images, sites, func stacks and tasks. Machines know nothing of one another. Everything but `create` is
@@ -45,6 +56,10 @@ export class Machine {
   readonly tasks: TaskList;
   /** Makes calls of livepatch and ftrace fail on purpose. */
   readonly faults = new Faults();
+  /** What guest code has allocated with kmalloc. */
+  readonly heap: GuestHeap;
+  /** Shadow variables (L81). */
+  readonly shadow: ShadowVariables;
   readonly images: Images;
   readonly engine: Engine;
   readonly core: Core;
@@ -57,6 +72,9 @@ export class Machine {
   readonly #routines: Map<string, bigint>;
   readonly #runner: Runner;
   readonly #modules: ModuleLife;
+  readonly #snapshots: MachineSnapshots;
+  readonly #depths: Map<bigint, number>;
+  readonly #stackWalk: StackWalk;
   #nextRoutine: bigint;
   #disposed = false;
 
@@ -64,19 +82,24 @@ export class Machine {
     this.engine = engine;
     this.core = core;
     this.kernel = options.kernel ?? '6.12';
-    this.log = new Log(options.onEvent);
+    this.log = new Log(options.onEvent, options.debug);
     this.tasks = new TaskList(core, options.tasks);
     const map = options.map ?? GUEST_MAP;
     this.#map = map;
-    const { stack, data, perCpu, routines, handlers, kernelHeap, trampolines } = map;
+    const { stack, data, perCpu, routines, kernelData, handlers, kernelHeap, trampolines } = map;
     for (const region of [stack, data, perCpu]) engine.map(region.base, region.size, 'rw');
     engine.map(routines.base, routines.size, 'rx');
     const kernelText = writeKernelText(engine, routines.base);
+    engine.map(kernelData.base, kernelData.size, 'r');
+    const { symbols, parameterKinds } = placeKernelData(kernelData);
     this.#routines = kernelText.routines;
+    for (const [name, address] of symbols) this.#routines.set(name, address);
+    this.#depths = kernelText.depths;
     this.#nextRoutine = kernelText.end;
     engine.writeRegister('gsBase', perCpu.base);
     engine.write(perCpu.base + CANARY_OFFSET, Uint8Array.of(0x00, 0x5c, 0x9e, 0x17, 0xd3, 0x4a, 0xb6, 0x81));
-    this.#arena = new CodeArena(engine, trampolines.base, trampolines.size);
+    const inCalls = (): boolean => this.#runner.inCalls;
+    this.#arena = new CodeArena(engine, trampolines.base, trampolines.size, inCalls);
     this.#glue.add([
       { start: routines.base, end: routines.base + routines.size },
       { start: handlers.base, end: handlers.base + handlers.size },
@@ -89,6 +112,7 @@ export class Machine {
       heap: kernelHeap,
       perCpu: perCpu.base,
       routines: this.#routines,
+      held: inCalls,
     });
     if (options.handler === 'guest') this.#handlers.keepFuncStacks();
     this.images = new Images(engine, this.#routines, map);
@@ -113,6 +137,20 @@ export class Machine {
       map,
       budget: options.budget ?? 1_000_000,
     });
+    const relocating: RelocationParts = {
+      log: this.log,
+      object: (name) => this.images.object(name),
+      read: (at, size) => engine.read(at, size),
+      write: (at, bytes) => engine.write(at, bytes),
+    };
+    this.#stackWalk = new StackWalk({
+      engine,
+      imageAt: (at) => this.images.imageAt(at) ?? this.#handlers.text.imageAt(at),
+      trampolineFrame: (ip) => this.ftrace.frameAt(ip),
+      routineDepth: (ip) => this.#depths.get(ip),
+      returnTo: this.#routine(RETURN_HERE),
+      returnToInterrupted: this.#routine(RETURN_TO_INTERRUPTED),
+    });
     this.livepatch = new Livepatch({
       core,
       ftrace: this.ftrace,
@@ -124,6 +162,8 @@ export class Machine {
       policy: options.policy ?? 'independent',
       trampoline: options.trampoline ?? 'args',
       guestOps: (site) => this.livepatchOps(site),
+      isRunning: (task) => this.#runner.running?.parts.task === task,
+      stackTrace: (task) => this.#traceOf(task),
       runGuest: (target, args) => this.call(target, args, this.#awake()).returns,
       writeBack: (patch) =>
         mirrorPatch(patch, {
@@ -135,15 +175,61 @@ export class Machine {
       image: (name) => this.images.scope(name),
       holder: (at) => this.images.holder(at),
       location: (at) => this.images.site(at),
+      relocate: (image, module) =>
+        applyRelocations(image, this.images.get(image)?.livepatchTables ?? [], module, relocating),
+      clearRelocations: (image, module) =>
+        clearRelocations(this.images.get(image)?.livepatchTables ?? [], module, relocating),
+    });
+    const say = (line: string): void => this.log.say(line);
+    this.heap = new GuestHeap(engine, this.#handlers.heap);
+    this.shadow = new ShadowVariables({
+      log: this.log,
+      allocate: (size) => this.heap.allocate(size, true),
+      free: (at) => this.heap.free(at),
+      write: (at, values) => engine.write(at, new Uint8Array(BigUint64Array.from(values).buffer)),
+    });
+    this.#snapshots = new MachineSnapshots({
+      engine,
+      areas: this.#runner.areas,
+      idle: (operation) => {
+        this.#alive(operation);
+        if (this.#runner.inUse) throw busy(operation);
+      },
+      outside: () => [
+        core.version,
+        this.#arena.changes,
+        this.#handlers.heap.changes,
+        this.#routines.size,
+        this.#runner.served,
+        ...this.images.all,
+      ],
     });
     this.#modules = new ModuleLife({
       images: this.images,
       ftrace: this.ftrace,
       livepatch: this.livepatch,
+      parameters: new ModuleParameters({
+        engine,
+        heap: this.heap,
+        kinds: parameterKinds,
+        say,
+        runGuest: (target, args) => this.call(target, args, this.#awake()).returns,
+      }),
       glue: this.#glue,
-      say: (line) => this.log.say(line),
+      relocate: (image) => applyRelocations(image.name, image.livepatchTables, null, relocating),
+      say,
       runGuest: (target) => this.call(target, [], this.#awake()).returns,
     });
+    const services = kernelServices({
+      engine,
+      images: this.images,
+      log: this.log,
+      livepatch: this.livepatch,
+      heap: this.heap,
+      shadow: this.shadow,
+      runGuest: (task, target, args) => this.call(target, args, { task }).returns,
+    });
+    for (const [name, service] of services) this.serve(name, service);
     installGate({
       engine,
       core,
@@ -233,6 +319,30 @@ export class Machine {
   }
 
   /**
+   * Makes the same call many times and checks that each ends like the first: rax, rdx, instructions and where it
+   * arrived. On `wasm` all but the first are made without a step outside WASM, for measuring; buffers are then what
+   * the call before left in them.
+   *
+   * @param times 1 or more
+   * @throws as `call` · {EngineError} EIO a call ended otherwise than the first · {RangeError} `times` is no such count
+   */
+  callMany(
+    target: string | bigint,
+    args: readonly Argument[],
+    times: number,
+    options: Omit<CallOptions, 'onArrival'> = {},
+  ): ManyCalls {
+    return callMany(times, nameOf(target), {
+      begin: () => this.#begin('call', target, args, options),
+      finish: (run) => {
+        this.#runner.watch(run, undefined);
+        return this.#finish(run, this.#runner.advance(run));
+      },
+      repeat: (run, rest, like, ended) => this.#runner.repeat(run, rest, args.length, like, ended),
+    });
+  }
+
+  /**
    * Calls a function and stops the calling task at an address, or at a routine that the host serves. The task then
    * sleeps: its registers and its stack stay until `resume`, and other tasks may call meanwhile.
    *
@@ -277,6 +387,18 @@ export class Machine {
   }
 
   /**
+   * Where the functions of a task stand that waits in a call, the innermost first; undefined where it is in none. Read
+   * off its registers and its stack: by the call frame information of the images, and by rules of our own for
+   * trampolines, thunks and interrupts.
+   *
+   * @throws {TrampolineError} ENOENT no such task
+   */
+  stackTrace(task: string): (StackTrace & { readonly places: readonly Location[] }) | undefined {
+    const trace = this.#traceOf(this.#task('look up', task));
+    return trace && { ...trace, places: trace.addresses.map((at) => this.images.locate(at)) };
+  }
+
+  /**
    * Gives guest code a function that the host serves; images that are loaded later may import it by name.
    *
    * @returns its address
@@ -293,6 +415,7 @@ export class Machine {
     this.engine.write(address, SERVICE_STUB);
     this.#nextRoutine += BigInt(SERVICE_STUB.length);
     this.#routines.set(name, address);
+    this.#depths.set(address, 0);
     this.#runner.serve(address, service);
     return address;
   }
@@ -325,6 +448,7 @@ export class Machine {
   ): Generator<TraceStep, void, void> {
     const run = this.#begin('trace', target, args, options);
     const { returnTo, budget } = run.parts;
+    run.stepped = true;
     try {
       for (let ip = this.engine.readRegister('rip'); ip !== returnTo; ip = this.engine.readRegister('rip')) {
         if (run.instructions++ >= budget) throw budgetSpent('trace', budget, ip);
@@ -369,6 +493,32 @@ export class Machine {
     return this.engine.read(at, length);
   }
 
+  /**
+   * Takes note of guest memory and registers; from now on each page is copied before it is first written. Engine
+   * `wasm` only.
+   *
+   * @throws {EngineError} EOPNOTSUPP the engine keeps no snapshots · EBUSY a call runs, or a task waits in one
+   */
+  snapshot(): MachineSnapshot {
+    return this.#snapshots.take();
+  }
+
+  /**
+   * Puts guest memory and registers back as they were at a snapshot: a call after it is as the first one. Costs what
+   * was changed since, whatever is loaded. Counters and the log stay.
+   *
+   * @throws {EngineError} EINVAL images, patches, tasks or what services keep may have changed since, or the snapshot is
+   * gone · EOPNOTSUPP, EBUSY as `snapshot`
+   */
+  reset(snapshot: MachineSnapshot): void {
+    this.#snapshots.reset(snapshot);
+  }
+
+  /** Forgets a snapshot; with the last one its memory is given back. */
+  release(snapshot: MachineSnapshot): void {
+    this.#snapshots.release(snapshot);
+  }
+
   /** Frees the guest. @throws {EngineError} EBUSY from inside a run */
   dispose(): void {
     if (this.#disposed) return;
@@ -384,15 +534,27 @@ export class Machine {
     options: CallOptions & { until?: bigint },
   ): GuestRun {
     if (this.#runner.busy) throw busy(operation);
-    if (this.#disposed) throw new EngineError('EINVAL', 'the machine is disposed', { operation });
+    this.#alive(operation);
     const task = options.task === undefined ? this.tasks.first : this.#task(operation, options.task);
     return this.#runner.begin(operation, nameOf(target), this.address(target), args, options, task);
+  }
+
+  #alive(operation: string): void {
+    if (this.#disposed) throw new EngineError('EINVAL', 'the machine is disposed', { operation });
   }
 
   #task(operation: string, name: string): Task {
     const task = this.tasks.get(name);
     if (task === undefined) throw new TrampolineError('ENOENT', `no task is named '${name}'`, { operation });
     return task;
+  }
+
+  #traceOf(task: Task): StackTrace | undefined {
+    const stack = this.#runner.stackOf(task);
+    if (stack === undefined) return undefined;
+    const waiting = this.#runner.registersOf(task);
+    if (waiting === undefined) return { addresses: [], unreliable: `'${task.name}' is running` };
+    return this.#stackWalk.trace(waiting.registers, stack);
   }
 
   /** Who runs what livepatch calls: the first task that is not parked; where all are, one of them is interrupted. */

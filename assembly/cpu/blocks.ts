@@ -9,9 +9,11 @@ import { EXECUTE, Page, Pages } from './pages';
 import { Fault, FaultAccess, FaultKind, Reason, RIP } from './state';
 import { Stops } from './stops';
 import { Tlb } from './tlb';
+import { Traces } from './traces';
 
 //  0 rip    u64  address of the first instruction
-//  8 count  u32  instructions, the pseudo op at the end not counted; WATCHED beside it where calls pass to arrive later
+//  8 count  u32  instructions, the pseudo op at the end not counted; HEAT for each entry until it is hot, and WATCHED
+//                where calls pass to arrive later
 // 12 next   u32  ► next block in the same bucket
 // 16 page   u32  ► next block on the page of the first byte
 // 20 page2  u32  ► next block on the page of the last byte, where that is another one
@@ -19,6 +21,7 @@ import { Tlb } from './tlb';
 // 28 ops    u16  ops, the pseudo op counted
 // 30 mark   u16  GLUE, TRAMPOLINE of arrival.ts
 // 32 the ops
+// A block of no ops is a marker: a trace has instructions of these bytes, and `next` is its id.
 @unmanaged
 export class Block {
   rip: u64;
@@ -34,7 +37,10 @@ export class Block {
 export const BLOCK_HEADER: usize = 32;
 /** The instructions in a block's count. */
 export const COUNT: i32 = 0xffff;
-/** In a block's count: makes it more than any run has left, so that `execute` looks closer. */
+/** In a block's count, one entry until it is hot: more than any run has left, so that `execute` looks closer. */
+export const HEAT: u32 = 1 << 16;
+export const MOST_HEAT: u32 = 0x3fff;
+/** In a block's count, with the same effect: a trampoline. */
 const WATCHED: u32 = 1 << 30;
 /** The longest block: it bounds how far the end of the budget can be away. */
 const MOST_OPS: u32 = 64;
@@ -50,6 +56,8 @@ let poolEnd: usize = 0;
 let poolNext: usize = 0;
 /** Counts the times that all blocks were dropped: a link may be stored only within one generation. */
 export let generation: u32 = 0;
+/** Counts the blocks that were dropped because bytes changed. */
+export let changes: u32 = 0;
 
 let untilAddress: u64 = 0;
 let untilBlock: usize = 0;
@@ -112,7 +120,7 @@ function build(rip: u64): usize {
   if (!fill(block, rip, MOST_OPS)) return 0;
   poolNext += BLOCK_HEADER + <usize>block.ops * OP_SIZE;
   block.mark = <u16>markOf(rip);
-  if (block.mark & TRAMPOLINE && block.count) block.count |= WATCHED;
+  if (block.count) block.count |= (Traces.heat() * HEAT) | (block.mark & TRAMPOLINE ? WATCHED : 0);
   const head = bucket(rip);
   block.next = load<u32>(head);
   store<u32>(head, <u32>changetype<usize>(block));
@@ -265,8 +273,13 @@ function nextOnPage(block: Block, page: Page): u32 {
   return onPage(block.rip) == (page.key & ~1) ? block.page : block.page2;
 }
 
-/** Takes a block from every list and turns its ops into Resync. */
-function drop(block: Block): void {
+/** Takes a block from every list and turns its ops into Resync. A marker takes its trace with it. */
+export function drop(block: Block): void {
+  changes++;
+  if (!block.ops) {
+    Traces.drop(block.next);
+    return;
+  }
   const at = <u32>changetype<usize>(block);
   for (let i: u32 = 0; i < block.ops; i++) {
     store<u16>(changetype<usize>(block) + BLOCK_HEADER + <usize>i * OP_SIZE, Hot.Resync);
@@ -283,9 +296,51 @@ function drop(block: Block): void {
     untilBlock = 0;
     return;
   }
+  detachFromPages(block);
+}
+
+function detachFromPages(block: Block): void {
   detach(Pages.find(block.rip), block);
   const last = block.rip + max<u32>(block.size, 1) - 1;
   if (onPage(last) != onPage(block.rip)) detach(Pages.find(last), block);
+}
+
+/** Whether bytes of the block have changed since it was made. */
+export function isDropped(block: usize): bool {
+  return load<u16>(block + BLOCK_HEADER) == Hot.Resync;
+}
+
+/** A second block of the same bytes, which only a trace leads to; 0: the pool is full. */
+export function copyBlock(block: usize): usize {
+  const size = BLOCK_HEADER + <usize>changetype<Block>(block).ops * OP_SIZE;
+  if (poolNext + size > poolEnd) return 0;
+  const copy = poolNext;
+  poolNext += size;
+  memory.copy(copy, block, size);
+  attach(changetype<Block>(copy));
+  return copy;
+}
+
+/** Markers of trace `id` on the bytes of `count` blocks, which are listed at `blocks`; 0: the pool is full. */
+export function placeMarkers(blocks: usize, count: u32, id: u32): usize {
+  const size = <usize>count * BLOCK_HEADER;
+  if (poolNext + size > poolEnd) return 0;
+  const first = poolNext;
+  poolNext += size;
+  for (let i: u32 = 0; i < count; i++) {
+    const block = changetype<Block>(<usize>load<u32>(blocks + ((<usize>i) << 2)));
+    const marker = changetype<Block>(first + <usize>i * BLOCK_HEADER);
+    memory.fill(changetype<usize>(marker), 0, BLOCK_HEADER);
+    marker.rip = block.rip;
+    marker.size = block.size;
+    marker.next = id;
+    attach(marker);
+  }
+  return first;
+}
+
+export function removeMarker(marker: usize): void {
+  detachFromPages(changetype<Block>(marker));
 }
 
 function detach(page: Page, block: Block): void {
@@ -307,6 +362,7 @@ function detach(page: Page, block: Block): void {
 /** Forgets every block: the pool is full, or another address space is current. */
 export function dropAll(): void {
   generation++;
+  Traces.dropAll();
   poolNext = pool;
   untilBlock = 0;
   memory.fill(filled, 0, (<usize>BUCKETS) << 2);

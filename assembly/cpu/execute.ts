@@ -1,7 +1,7 @@
 // The dispatch loop: one op after the other, one block after the other, until a reason to leave.
 
 import { Arrivals, Entered, entered } from './arrival';
-import { BLOCK_HEADER, blockAt, COUNT, chain } from './blocks';
+import { BLOCK_HEADER, blockAt, COUNT, chain, HEAT, MOST_HEAT } from './blocks';
 import { cold } from './execute-cold';
 import { Flags, TF } from './flags';
 import { enterGate } from './gate';
@@ -9,6 +9,7 @@ import { Hot } from './hot';
 import { AFTER, OP_SIZE, Operand, TAKEN } from './op';
 import { Fault, FaultKind, GENERAL, LEFT, RBP, Reason, RIP, RSP, Status } from './state';
 import { Tlb } from './tlb';
+import { LONGEST_WAY, PLAIN, SLOT, Traces } from './traces';
 
 /** Address of the instruction at `op` of `block`. */
 function ripOf(block: usize, op: usize): u64 {
@@ -73,6 +74,18 @@ export function execute(block: usize): Reason {
         store<i32>(LEFT, left);
         if (!enterGate()) return Reason.Fault;
         block = blockAt(load<u64>(RIP));
+        break;
+      }
+      case Hot.Trace: {
+        // the whole of it must fit into the budget, and it counts for itself
+        left += count;
+        const before = left;
+        if (Traces.areAllowed && left >= load<i32>(op, LONGEST_WAY)) {
+          left = call_indirect<i32>(load<u32>(op, SLOT), left);
+          mask = Arrivals.mask();
+        }
+        // without a step in it, the first instruction is the interpreter's
+        block = left == before ? <usize>load<u32>(op, PLAIN) : blockAt(load<u64>(RIP));
         break;
       }
       case Hot.Outside:
@@ -1066,8 +1079,10 @@ export function execute(block: usize): Reason {
     }
     count = load<i32>(block, 8);
     if (count > (left & mask)) {
+      const isWarm = <u32>count & (MOST_HEAT * HEAT);
       count &= COUNT;
       if (count > left) return leaveAt(Reason.Slice, load<u64>(block), left);
+      if (isWarm && Traces.warm(block)) return leaveAt(Reason.Hot, load<u64>(block), left);
       mask = entered(load<u16>(block, 30), load<u64>(block));
       if (mask == Entered.Stop) return leaveAt(Reason.Stopped, load<u64>(block), left);
     }

@@ -18,6 +18,13 @@ export function setGateInWasm(on: bool): void {
   inWasm = on;
 }
 
+/** The core's answer, for a trace that stores it and returns by itself; 0: the gate is the interpreter's to pass. */
+export function traceGate(ip: u64): u64 {
+  if (!inWasm || ip + SITE == 0) return 0;
+  const answer = dispatch(ip, load<u32>(TASK));
+  return answer ? answer : ip + SITE;
+}
+
 /** Runs the gate and its ret: RIP is the caller's next instruction; false with a fault recorded. */
 export function enterGate(): bool {
   const ip = load<u64>(GENERAL, RDI);

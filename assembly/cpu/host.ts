@@ -11,3 +11,7 @@ export declare function memoryAccessed(kind: u32, address: u64, size: u32): void
 export declare function arrived(low: u32, high: u32, dispatched: bool): i32;
 /** The gate was entered at a site that has a host handler; it leaves the new ip in ANSWER. */
 export declare function gateEntered(low: u32, high: u32): void;
+/** `count` blocks, listed at `blocks`, ran one after the other and are worth compiling; the last led to the address. */
+export declare function traceRecorded(id: u32, blocks: usize, count: u32, low: u32, high: u32): void;
+/** Nothing leads to the function at `slot` of the table any more. */
+export declare function traceDropped(slot: u32): void;

@@ -11,6 +11,7 @@ export enum Hot {
   FallThrough,
   Until,
   Gate,
+  Trace,
   Stepped,
   Outside,
   Invalid,

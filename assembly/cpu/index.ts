@@ -9,6 +9,8 @@ import { sseFloatRows, sseIntegerRows, sseMoveRows, sseThreeByteRows } from './r
 import { MXCSR } from './state';
 import { initStops } from './stops';
 import { Tlb } from './tlb';
+import { initTraces } from './traces';
+import { initUndo } from './undo';
 
 export {
   arrivalState,
@@ -20,16 +22,39 @@ export {
 } from './arrival';
 export { dropAll, setStop } from './blocks';
 export { DECODE_AT, decodeBytes, decodedPlace } from './decode';
-export { GATE_ANSWER, setGateInWasm } from './gate';
+export { high64 } from './execute';
+export { framesInUse } from './frames';
+export { GATE_ANSWER, setGateInWasm, traceGate } from './gate';
 export { isExecutable, isMapped, mapPages, protectPages, readable, reservePages, unmapPages, writable } from './guest';
+export { EXPECTED, repeat } from './repeat';
 export { isaList, isaRows } from './rows';
 export { retired, run, STOP_AT, step } from './run';
-export { FAULT, GENERAL, MXCSR, REP_RIP, RIP, STATE, STATE_SIZE, TASK, XMM } from './state';
+export { changesSince, forgetSnapshots, goBack, takeSnapshot } from './snapshot';
+export {
+  CARRIES,
+  FAULT,
+  FS_BASE,
+  GENERAL,
+  GS_BASE,
+  MXCSR,
+  REP_RIP,
+  REST,
+  RESULT,
+  RIP,
+  SHAPE,
+  STATE,
+  STATE_SIZE,
+  TASK,
+  XMM,
+} from './state';
+export { ENTRY_MASK, ENTRY_SHIFT, TLB } from './tlb';
+export { traceAwaits, traceFrame, tracePasses, traceRead, traceStore } from './trace-calls';
+export { installTrace, refuseTrace, setTraces } from './traces';
 
 /** Carves the CPU's tables and the first frames at `base`; `pool` bytes hold decoded blocks. False: no memory. */
 export function initCpu(base: usize, pool: u32): bool {
   initFrames(base);
-  if (!initPages() || !initBlocks(pool) || !initArrivals() || !initStops()) return false;
+  if (!initPages() || !initBlocks(pool) || !initArrivals() || !initStops() || !initTraces()) return false;
   oneByteRows();
   twoByteRows();
   threeByteRows();
@@ -37,6 +62,7 @@ export function initCpu(base: usize, pool: u32): bool {
   sseFloatRows();
   sseIntegerRows();
   sseThreeByteRows();
+  initUndo();
   Tlb.flush();
   Flags.setAll(0);
   store<u32>(MXCSR, 0x1f80);

@@ -5,6 +5,8 @@ import { blockAt, COUNT, setStepping, setUntil, stepBlock } from './blocks';
 import { execute } from './execute';
 import { blockEntered } from './host';
 import { CLOCK, EXTRA, FAULT, LEFT, REP_RIP, Reason, RIP } from './state';
+import { Tlb } from './tlb';
+import { recording, Traces } from './traces';
 
 /** Instructions per call of `execute`: V8 replaces code only between calls. */
 const SLICE: i64 = 65536;
@@ -59,6 +61,7 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool, leaves: bo
   begin();
   store<u64>(RIP, from);
   setUntil(until);
+  Traces.allow(!hooked && !Tlb.isTraced);
   const total = <i64>budget;
   if (leaves && total) {
     const reason = leaveStop();
@@ -73,6 +76,7 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool, leaves: bo
     if (count > <u32>most && !most) return Reason.Slice;
     if (count && entered(load<u16>(block, 30), rip) == Entered.Stop) return Reason.Stopped;
     if (count > <u32>most) {
+      Traces.end(rip);
       // less is left than the next block needs: instruction by instruction
       const reason = stepOnce();
       if (reason != Reason.Stepped) return reason;
@@ -83,10 +87,21 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool, leaves: bo
       if (answer && load<u64>(STOP_AT) - rip < load<u32>(block, 24)) return runTo(load<u64>(STOP_AT));
       most = count;
     }
+    if (recording) {
+      Traces.next(block);
+      if (recording) most = count;
+    }
     const reason = slice(blockAt(rip), <i32>most);
+    if (reason == Reason.Hot) {
+      Traces.record();
+      continue;
+    }
+    if (reason == Reason.Slice) continue;
+    if (reason == Reason.Until || reason == Reason.Stopped) Traces.end(load<u64>(RIP));
+    else Traces.cut();
     // where a run stops it may have arrived as well
     if (reason == Reason.Stopped) entered(markOf(load<u64>(RIP)), load<u64>(RIP));
-    if (reason != Reason.Slice) return reason;
+    return reason;
   }
 }
 

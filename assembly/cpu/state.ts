@@ -62,6 +62,8 @@ export enum Reason {
   Stepped = 5,
   /** The host asked to stop. */
   Stopped = 6,
+  /** The next block is hot; only between `execute` and `run`. */
+  Hot = 7,
 }
 
 /** What a handler of execute-*.ts answers. */

@@ -30,6 +30,7 @@ const atMost = (what: string, goal: number, slower: Place, faster: Place): Row =
 
 /** Names of subjects. */
 export const INTERPRETER = 'wasm interpreter';
+export const JIT = 'wasm with JIT';
 export const NATIVE = 'native Unicorn';
 export const UNICORN_JS = 'unicorn.js';
 export const QEMU = 'qemu-user';
@@ -40,8 +41,16 @@ export const MACHINE_UNICORN = 'machine, unicorn.js';
 export const ROWS: readonly Row[] = [
   atLeast('wasm interpreter against native Unicorn', 10, [NATIVE, 'one'], [INTERPRETER, 'one']),
   atLeast('wasm interpreter against unicorn.js', 30, [UNICORN_JS, 'one'], [INTERPRETER, 'one']),
+  atLeast('wasm with JIT against native Unicorn', 30, [NATIVE, 'one'], [JIT, 'one']),
+  atLeast('wasm with JIT against unicorn.js', 100, [UNICORN_JS, 'one'], [JIT, 'one']),
+  atLeast('wasm with JIT against the interpreter', 2.5, [INTERPRETER, 'one'], [JIT, 'one']),
+  atLeast('… of that, a trampoline of other bytes keeps', 0.8, [JIT, 'one'], [JIT, 'variant']),
+  atLeast('wasm with JIT against qemu-user (TCG)', 1, [QEMU, 'one'], [JIT, 'one']),
+  atMost('wasm with JIT against the bare CPU, 1 function', 4, [JIT, 'one'], [BARE, 'one']),
+  atMost('wasm with JIT against the bare CPU, 1,000 random', 6, [JIT, 'thousand'], [BARE, 'thousand']),
   atLeast('interpreter on a hot loop against unicorn.js', 15, [UNICORN_JS, 'loop'], [INTERPRETER, 'loop']),
   atMost('50,000 patched functions against 1, interpreter', 2, [INTERPRETER, 'all'], [INTERPRETER, 'same']),
+  atMost('50,000 patched functions against 1, with JIT', 2, [JIT, 'all'], [JIT, 'same']),
   atMost('cold: import to first verified redirected call', 0.5, [MACHINE_WASM, 'cold'], [MACHINE_UNICORN, 'cold']),
   atLeast('patch + call + unpatch, warm, against unicorn.js', 20, [MACHINE_UNICORN, 'patch'], [MACHINE_WASM, 'patch']),
 ];

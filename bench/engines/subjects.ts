@@ -21,6 +21,8 @@ export interface Timed {
 /** A CPU with the program in its memory. */
 export interface Subject {
   time(run: GuestRun): Promise<Timed>;
+  /** Traces that can run now, where there is a JIT. */
+  traces?(): number;
   close(): void;
 }
 
@@ -33,9 +35,9 @@ async function coreWith(image: GuestImage): Promise<{ core: Core; task: number }
 }
 
 /** The WASM CPU, the core answering at the gate inside WASM. */
-export async function wasmSubject(image: GuestImage): Promise<Subject> {
+export async function wasmSubject(image: GuestImage, jit: 'sync' | false): Promise<Subject> {
   const { core, task } = await coreWith(image);
-  const engine = new WasmEngine(core.instance);
+  const engine = new WasmEngine(core.instance, jit);
   for (const { address, bytes, access } of image.segments) {
     engine.map(address, BigInt(bytes.length), access);
     engine.write(address, bytes);
@@ -56,6 +58,7 @@ export async function wasmSubject(image: GuestImage): Promise<Subject> {
       if (exit.reason !== 'until') throw new Error(`the run ended with ${exit.reason} at 0x${exit.rip.toString(16)}`);
       return { nanoseconds, sum: engine.readRegister('rbx') };
     },
+    traces: () => engine.jitCounts?.live ?? 0,
     close: () => engine.dispose(),
   };
 }

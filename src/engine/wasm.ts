@@ -15,8 +15,10 @@ import {
   RFLAGS_WRITABLE,
   type RunOptions,
 } from './engine.ts';
+import { defaultJitMode, Jit, type JitCounts, type JitMode } from './jit/jit.ts';
 import { Mappings } from './mappings.ts';
 import { WasmRedirection } from './wasm-redirection.ts';
+import { WasmSnapshots } from './wasm-snapshots.ts';
 
 const PAGE = 4096;
 /** Bytes for decoded blocks: about 100,000 blocks of ten instructions. */
@@ -44,24 +46,28 @@ const ACCESSES = ['read', 'write', 'fetch'] as const;
  * Makes a CPU.
  *
  * @param instance the instance whose memory it uses, after the core's pools are carved; its own by default
+ * @param jit when hot code is compiled; see `defaultJitMode` for what it is by default
  * @throws {EngineError} ENOMEM no memory for its tables
  */
-export async function createWasm(instance?: Instance): Promise<WasmEngine> {
+export async function createWasm(instance?: Instance, jit?: JitMode): Promise<WasmEngine> {
   const own = instance ?? (await Instance.create());
-  return new WasmEngine(own);
+  return new WasmEngine(own, jit);
 }
 
 /** See Engine. */
 export class WasmEngine implements Engine {
   readonly name: EngineName = 'wasm';
   readonly redirection: WasmRedirection;
+  readonly snapshots: WasmSnapshots;
   readonly #instance: Instance;
   readonly #mappings = new Mappings();
   #gate: { readonly address: bigint; handler: GateHandler } | undefined;
   #running: RunOptions | undefined;
   #busy = false;
   #disposed = false;
-  constructor(instance: Instance) {
+  readonly #jit: Jit | undefined;
+
+  constructor(instance: Instance, jit: JitMode = defaultJitMode()) {
     this.#instance = instance;
     const { exports } = instance;
     if (!exports.initCpu(exports.used(), POOL)) {
@@ -73,13 +79,22 @@ export class WasmEngine implements Engine {
       execute: (options, body) => this.#execute(options, body),
       start: (options, leaves) => this.#start(options, leaves),
     });
+    this.snapshots = new WasmSnapshots(instance, this.#mappings, (operation) => this.#idle(operation));
     instance.host = {
       arrived: (low, high, dispatched) => this.redirection.arrived(low, high, dispatched),
       blockEntered: (low, high, size) => this.#blockEntered(low, high, size),
       memoryAccessed: (kind, address, size) =>
         this.#running?.onMemory?.(kind === 0 ? 'read' : 'write', wrap(address), size),
       gateEntered: (low, high) => this.#gateEntered(low, high),
+      traceRecorded: (id, blocks, count, low, high) => this.#jit?.recorded(id, blocks, count, join(low, high)),
+      traceDropped: (slot) => this.#jit?.dropped(slot),
     };
+    this.#jit = jit === false ? undefined : new Jit(instance, jit);
+  }
+
+  /** What the JIT has compiled; undefined where it is off. */
+  get jitCounts(): JitCounts | undefined {
+    return this.#jit?.counts;
   }
 
   map(address: bigint, size: bigint, access: Access): void {
@@ -90,21 +105,22 @@ export class WasmEngine implements Engine {
     if (pages > MOST_PAGES || !exports.reservePages(Number(pages))) {
       throw new EngineError('ENOMEM', `no memory for ${size} bytes`, { operation: 'map' });
     }
-    exports.mapPages(address, Number(pages), accessBits(access));
+    if (!exports.mapPages(address, Number(pages), accessBits(access))) throw noMemory('map');
     this.#mappings.add(address, size, access);
   }
 
   unmap(address: bigint, size: bigint): void {
     this.#alive('unmap');
     this.#mappings.checkMapped('unmap', address, size);
-    this.#instance.exports.unmapPages(address, Number(size / BigInt(PAGE)));
+    if (!this.#instance.exports.unmapPages(address, Number(size / BigInt(PAGE)))) throw noMemory('unmap');
     this.#mappings.remove(address, size);
   }
 
   protect(address: bigint, size: bigint, access: Access): void {
     this.#alive('protect');
     this.#mappings.checkMapped('protect', address, size);
-    this.#instance.exports.protectPages(address, Number(size / BigInt(PAGE)), accessBits(access));
+    const pages = Number(size / BigInt(PAGE));
+    if (!this.#instance.exports.protectPages(address, pages, accessBits(access))) throw noMemory('protect');
     this.#mappings.protect(address, size, access);
   }
 
@@ -174,6 +190,7 @@ export class WasmEngine implements Engine {
     if (this.#busy) throw busy('dispose');
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#jit?.dispose();
     this.#instance.host = undefined;
   }
 
@@ -193,6 +210,7 @@ export class WasmEngine implements Engine {
     }
     this.#gate = { address, handler };
     this.#instance.exports.setGate(address);
+    this.#jit?.setGate(address);
   }
 
   /** Checks the options and runs. */
@@ -294,6 +312,10 @@ export class WasmEngine implements Engine {
     this.#alive(operation);
     if (this.#busy) throw busy(operation);
   }
+}
+
+function noMemory(operation: string): EngineError {
+  return new EngineError('ENOMEM', 'no memory to remember what the pages were', { operation });
 }
 
 function busy(operation: string): EngineError {

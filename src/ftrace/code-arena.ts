@@ -18,10 +18,19 @@ export class Arena {
   #next: bigint;
   /** Freed places by their size in bytes: nearly all that is handed out has one of a few sizes. */
   readonly #free = new Map<bigint, bigint[]>();
+  #changes = 0;
+  readonly #held: () => boolean;
+  /** Freed while it was held. */
+  #waiting: { place: bigint; size: bigint }[] = [];
 
-  constructor(engine: Engine, base: bigint, size: bigint, access: Access) {
+  /**
+   * @param held true while a task may stand in what is freed: it stays as it is until then, as after a grace period of
+   * RCU (F31)
+   */
+  constructor(engine: Engine, base: bigint, size: bigint, access: Access, held: () => boolean = () => false) {
     this.#engine = engine;
     this.#access = access;
+    this.#held = held;
     this.#mapped = base;
     this.#next = base;
     this.#limit = base + size;
@@ -36,13 +45,20 @@ export class Arena {
     return this.#next;
   }
 
+  /** How often a place was handed out or given back. */
+  get changes(): number {
+    return this.#changes;
+  }
+
   /**
    * A place for `length` bytes.
    * @throws {SiteError} ENOMEM the space is used up
    */
   allocate(length: number): bigint {
+    this.#settle();
     const size = roundUp(BigInt(length));
     const reused = this.#free.get(size)?.pop();
+    this.#changes++;
     if (reused !== undefined) return reused;
     const place = this.#next;
     if (place + size > this.#limit) {
@@ -62,21 +78,31 @@ export class Arena {
 
   /** Gives a place back; what stood there becomes int3. */
   free(place: bigint, length: number): void {
-    const size = roundUp(BigInt(length));
-    this.#engine.write(place, new Uint8Array(Number(size)).fill(FILLER));
-    const places = this.#free.get(size);
-    if (places === undefined) this.#free.set(size, [place]);
-    else places.push(place);
+    this.#waiting.push({ place, size: roundUp(BigInt(length)) });
+    this.#settle();
+  }
+
+  /** Makes free what was freed, unless it is held. */
+  #settle(): void {
+    if (this.#waiting.length === 0 || this.#held()) return;
+    for (const { place, size } of this.#waiting) {
+      this.#changes++;
+      this.#engine.write(place, new Uint8Array(Number(size)).fill(FILLER));
+      const places = this.#free.get(size);
+      if (places === undefined) this.#free.set(size, [place]);
+      else places.push(place);
+    }
+    this.#waiting = [];
+  }
+}
+
+/** Space for trampolines: mapped read and execute (F31). */
+export class CodeArena extends Arena {
+  constructor(engine: Engine, base: bigint, size: bigint, held?: () => boolean) {
+    super(engine, base, size, 'rx', held);
   }
 }
 
 function roundUp(length: bigint): bigint {
   return (length + ALIGNMENT - 1n) & ~(ALIGNMENT - 1n);
-}
-
-/** Space for trampolines: mapped read and execute (F31). */
-export class CodeArena extends Arena {
-  constructor(engine: Engine, base: bigint, size: bigint) {
-    super(engine, base, size, 'rx');
-  }
 }

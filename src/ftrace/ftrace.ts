@@ -3,11 +3,13 @@ import { hex } from '../address.ts';
 import type { Engine } from '../engine/engine.ts';
 import { SiteError } from '../errors.ts';
 import type { Faults } from '../faults.ts';
+import type { FrameRow } from '../image/unwind/frame-row.ts';
 import type { CodeArena } from './code-arena.ts';
 import { writeU64 } from './guest/memory.ts';
 import { callBytes, NOP5, verifySite } from './site.ts';
 import type { KernelVersion, TrampolineKind } from './trampoline.ts';
 import { TrampolineCopies } from './trampoline-copies.ts';
+import { TrampolineText } from './trampoline-frames.ts';
 
 /** One user of one site. Its address in guest memory is what the trampoline loads into rdx (F21, F29). */
 export interface Ops {
@@ -47,12 +49,14 @@ const OPS_SIZE = 16;
 export class Ftrace {
   readonly #parts: FtraceParts;
   readonly #sites = new Map<bigint, Registration | undefined>();
+  readonly #text: TrampolineText;
   readonly #copies: TrampolineCopies;
   #dead = false;
   #enabled = true;
 
   constructor(parts: FtraceParts) {
     this.#parts = parts;
+    this.#text = new TrampolineText(parts.kernel);
     this.#copies = new TrampolineCopies(parts.kernel, parts.returnThunk);
   }
 
@@ -95,6 +99,11 @@ export class Ftrace {
   userOf(address: bigint): { name: string; trampoline: bigint } | undefined {
     const registration = this.#sites.get(address);
     return registration && { name: registration.ops.name, trampoline: registration.trampoline };
+  }
+
+  /** How the caller is found from an instruction of a trampoline; undefined where `ip` is none. */
+  frameAt(ip: bigint): FrameRow | undefined {
+    return this.#text.rowAt(ip);
   }
 
   /**
@@ -199,6 +208,7 @@ export class Ftrace {
       engine.write(place, block);
       writeU64(engine, record, handler);
       callBytes(ops.site, place);
+      this.#text.place(place, ops.kind);
     } catch (error) {
       this.#release(registration);
       throw error;

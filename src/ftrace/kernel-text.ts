@@ -14,12 +14,18 @@ export const RETURN_THUNK = '__x86_return_thunk';
 
 const THUNK_REGS = REGS.filter((reg) => reg !== 'rsp');
 
-/**
- * Writes the routines at `address`, which is mapped and has `KERNEL_TEXT_SIZE` bytes.
- *
- * @returns the address of each routine by its kernel name, and of the first byte after them
- */
-export function writeKernelText(engine: Engine, address: bigint): { routines: Map<string, bigint>; end: bigint } {
+/** What was written. */
+export interface KernelText {
+  /** The address of each routine by its kernel name. */
+  readonly routines: Map<string, bigint>;
+  /** Of each instruction that the guest may stand at: bytes between rsp and the slot that holds the return address. */
+  readonly depths: Map<bigint, number>;
+  /** One past the last byte. */
+  readonly end: bigint;
+}
+
+/** Writes the routines at `address`, which is mapped and has `KERNEL_TEXT_SIZE` bytes. */
+export function writeKernelText(engine: Engine, address: bigint): KernelText {
   const { bytes, labels } = assemble(address, [
     ...routine(GATE, [...Array(GATE_SIZE)].map(int3)),
     ...routine(RETURN_HERE, [int3()]),
@@ -31,8 +37,15 @@ export function writeKernelText(engine: Engine, address: bigint): { routines: Ma
   ]);
   engine.write(address, bytes);
   const named = [...labels].filter(([name]) => !name.startsWith('.'));
+  const depths = new Map(named.map(([, offset]) => [address + BigInt(offset), 0]));
+  for (const reg of THUNK_REGS) {
+    const set = address + BigInt(labels.get(setLabel(reg)) ?? 0);
+    depths.set(set, 8); // above it the call's own return address, which the store replaces
+    depths.set(set + BigInt(mov(mem('rsp'), reg).length), 0);
+  }
   return {
     routines: new Map(named.map(([name, offset]) => [name, address + BigInt(offset)])),
+    depths,
     end: address + BigInt(bytes.length),
   };
 }
@@ -53,14 +66,17 @@ function routine(name: string, body: Instruction[]): Instruction[] {
  */
 function retpoline(reg: Reg): Instruction[] {
   return [
-    call(`.set_${reg}`),
+    call(setLabel(reg)),
     label(`.spin_${reg}`),
     pause(),
     lfence(),
     jmp(`.spin_${reg}`),
-    label(`.set_${reg}`),
+    label(setLabel(reg)),
     mov(mem('rsp'), reg),
     jmp(RETURN_THUNK),
     nop(1),
   ];
 }
+
+/** Where a retpoline puts the target in place of its own return address. */
+const setLabel = (reg: Reg): string => `.set_${reg}`;

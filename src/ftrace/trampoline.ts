@@ -43,6 +43,9 @@ export interface TrampolineSpec {
   returnThunk: bigint;
 }
 
+/** What the bytes of a body depend on. */
+type Body = Pick<TrampolineSpec, 'kernel' | 'handler'>;
+
 /** Bytes of the site's call, subtracted from the return address to name the site (F21). */
 const SITE_SIZE = 5;
 
@@ -64,12 +67,17 @@ const REST = ['r15', 'r14', 'r13', 'r12', 'r11', 'r10', 'rbx'] as const;
  * @throws {TrampolineBytesError} ERANGE the handler or the return thunk is out of rel32 reach (F10)
  */
 export function opsTrampoline(spec: TrampolineSpec): Assembled {
+  return assemble(spec.address, [...opsCode(spec), label('ops'), quad(spec.ops)]);
+}
+
+/** The instructions of an ops' trampoline, one after another. */
+export function opsCode(spec: Omit<TrampolineSpec, 'address' | 'ops'>): Instruction[] {
   const body = spec.kind === 'args' ? argsBody(spec) : regsBody(spec);
-  return assemble(spec.address, [...body, label(END), jmp(spec.returnThunk), label('ops'), quad(spec.ops)]);
+  return [...body, label(END), jmp(spec.returnThunk)];
 }
 
 /** ftrace_caller up to its end (F20–F23). */
-function argsBody({ kernel, handler }: TrampolineSpec): Instruction[] {
+function argsBody({ kernel, handler }: Body): Instruction[] {
   return [
     ...landingPad(kernel),
     ...saveCommon(0),
@@ -90,7 +98,7 @@ function argsBody({ kernel, handler }: TrampolineSpec): Instruction[] {
 }
 
 /** ftrace_regs_caller up to its end (F24, F25); the jump to the direct part is a NOP2 in a copy (F30). */
-function regsBody({ kernel, handler }: TrampolineSpec): Instruction[] {
+function regsBody({ kernel, handler }: Body): Instruction[] {
   return [
     ...landingPad(kernel),
     pushfq(),

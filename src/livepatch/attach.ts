@@ -40,6 +40,7 @@ export class FuncAttacher {
   /** Owner number in the core → func. */
   readonly #owners = new Map<number, Func>();
   #nextOwner = 1;
+  #version = 0;
 
   constructor(parts: AttachParts) {
     this.#parts = parts;
@@ -53,6 +54,20 @@ export class FuncAttacher {
       const { patch, newName, newFunc, nop, transition } = func;
       return [{ patch, newFunc: newName, address: newFunc, nop, transition }];
     });
+  }
+
+  /** Another number each time a func stack has changed. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** The func under this one on its stack; undefined where it is the last, or on no stack. */
+  below(func: Func): Func | undefined {
+    const { core } = this.#parts;
+    if (func.handle === undefined) return undefined;
+    const stack = core.stack(core.func(func.handle).site);
+    const below = stack[stack.findIndex(({ handle }) => handle === func.handle) + 1];
+    return below && this.#owners.get(below.owner);
   }
 
   /**
@@ -129,6 +144,7 @@ export class FuncAttacher {
       this.#ops.set(site, { ops, depth: 1 });
     }
     func.handle = handle;
+    this.#version++;
   }
 
   /** A mismatch is found in registering, and logged as its failure (L31). */
@@ -178,6 +194,7 @@ export class FuncAttacher {
     core.removeFunc(handle);
     this.#owners.delete(owner);
     func.handle = undefined;
+    this.#version++;
   }
 
   #registerError(func: Func, site: bigint, cause: unknown): unknown {

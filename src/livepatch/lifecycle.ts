@@ -7,11 +7,12 @@ import { FuncAttacher } from './attach.ts';
 import { type CallbackParts, CallbackRunner } from './callbacks.ts';
 import { type InitParts, initPatch } from './init.ts';
 import type { ModuleParts } from './modules.ts';
-import { objectTitle, type Patch, type PatchObject, type PatchSpec } from './patch.ts';
+import { funcsOf, objectTitle, type Patch, type PatchObject, type PatchSpec } from './patch.ts';
 import { PatchList } from './patch-list.ts';
 import { type Policy, refuseToSkip, refuseToUndercut, registers } from './policy.ts';
+import type { StackTrace } from './stack-check.ts';
 import { isCompatible } from './states.ts';
-import type { TaskList } from './tasks.ts';
+import type { Task, TaskList } from './tasks.ts';
 import { type Target, Transition } from './transition.ts';
 
 /** Who makes tasks switch: every operation that leaves a transition running, or only `switchTasks` and `tick`. */
@@ -26,6 +27,10 @@ export interface LivepatchParts extends InitParts, CallbackParts {
   trampoline: TrampolineKind;
   /** Of a site with a func stack: the handler in the guest and where its ops lies; undefined where the core decides. */
   guestOps(site: bigint): { handler: bigint; place: bigint } | undefined;
+  /** True for the task that has the machine's own CPU. */
+  isRunning(task: Task): boolean;
+  /** Where a sleeping task's functions stand, read off its stack; undefined where it is in no call. */
+  stackTrace(task: Task): StackTrace | undefined;
   transition: TransitionMode;
   policy: Policy;
   kernel: string;
@@ -116,6 +121,21 @@ export class Lifecycle {
     this.#start();
   }
 
+  /** See Livepatch.abandon. */
+  abandon(name: string): void {
+    const patch = this.patches.get(name);
+    if (patch === undefined) return;
+    for (const object of patch.objects) this.attacher.verify(object);
+    for (const object of patch.objects) if (object.patched) this.attacher.unpatchObject(object);
+    for (const func of funcsOf(patch)) this.attacher.setTransition(func, false);
+    if (this.#transition?.patch === patch) {
+      this.#transition = undefined;
+      this.#parts.core.setPatchStateAll('idle');
+    }
+    patch.enabled = false;
+    this.patches.forget(patch);
+  }
+
   reverse(running: Transition): void {
     running.reverse();
     this.#start();
@@ -169,6 +189,7 @@ export class Lifecycle {
       attacher,
       callbacks,
       init: this.#parts,
+      clearsRelocations: this.#parts.kernel !== '6.1',
       patches: () => patches.all,
       transitioning: () => this.#transition?.patch,
     };
@@ -216,10 +237,12 @@ export class Lifecycle {
   }
 
   #begin(patch: Patch, target: Target): Transition {
-    const { core, tasks, log } = this.#parts;
+    const { core, tasks, log, isRunning, stackTrace } = this.#parts;
     const { attacher, callbacks } = this;
     const earlier = (one: Patch): readonly Patch[] => this.patches.earlier(one);
-    this.#transition = new Transition(patch, target, { core, tasks, log, attacher, callbacks, earlier });
+    this.#transition = new Transition(patch, target, {
+      ...{ core, tasks, log, attacher, callbacks, isRunning, stackTrace, earlier },
+    });
     return this.#transition;
   }
 

@@ -10,6 +10,10 @@ export interface Task {
   readonly pid: number;
   /** Runs on another CPU now, so its stack cannot be read (L69). */
   onCpu: boolean;
+  /** A kernel thread: it is woken where a user task gets a signal (L72). */
+  readonly kthread: boolean;
+  /** What klp_send_signals left with it while it had not switched (L72). */
+  pending: 'signal' | 'wakeup' | undefined;
 }
 
 /** All tasks of one machine, in the order of their making. */
@@ -59,14 +63,15 @@ export class TaskList {
    * Adds a task; it starts in its parent's patch state (L71).
    *
    * @param parent the first task by default
+   * @param kthread it is a kernel thread
    * @throws {PatchError} EEXIST the name is taken · ENOENT no such parent · ENOMEM the pool is full
    */
-  add(name: string, parent?: string): Task {
+  add(name: string, parent?: string, kthread = false): Task {
     if (this.#tasks.has(name)) {
       throw new PatchError('EEXIST', `a task is named '${name}' already`, { operation: 'task' });
     }
     const from = parent === undefined ? this.first : this.need(parent);
-    const task = this.#make(name);
+    const task = this.#make(name, kthread);
     this.#core.setPatchState(task.handle, this.#core.patchState(from.handle));
     return task;
   }
@@ -81,8 +86,9 @@ export class TaskList {
     this.#tasks.delete(name);
   }
 
-  #make(name: string): Task {
-    const task: Task = { name, handle: this.#core.addTask(), pid: this.#nextPid++, onCpu: false };
+  #make(name: string, kthread = false): Task {
+    const handle = this.#core.addTask();
+    const task: Task = { name, handle, pid: this.#nextPid++, onCpu: false, kthread, pending: undefined };
     this.#tasks.set(name, task);
     return task;
   }

@@ -4,19 +4,27 @@ import type { FuncAttacher } from './attach.ts';
 import type { CallbackRunner } from './callbacks.ts';
 import { other } from './events.ts';
 import type { Log } from './log.ts';
-import { funcsOf, type Patch } from './patch.ts';
+import { type Func, funcsOf, type Patch } from './patch.ts';
+import { type CheckedRange, CheckedRanges, type StackTrace } from './stack-check.ts';
 import type { Task, TaskList } from './tasks.ts';
 
 /** Where a transition goes. */
 export type Target = 'patched' | 'unpatched';
 
-/** What came of an attempt (L69): EBUSY where the task runs on another CPU. Sleeping tasks have no stack here. */
-export type SwitchAnswer = 'ok' | 'EBUSY';
+/**
+ * What came of an attempt (L69): EBUSY the task runs on another CPU · EINVAL its stack cannot be relied on · EADDRINUSE it
+ * sleeps in a function that must not be on any stack (L70).
+ */
+export type SwitchAnswer = 'ok' | 'EBUSY' | 'EINVAL' | 'EADDRINUSE';
 
 /** One attempt to switch one task. */
 export interface SwitchAttempt {
   readonly task: string;
   readonly answer: SwitchAnswer;
+  /** With EADDRINUSE: the name of the original function, as the kernel's log has it. */
+  readonly on?: string;
+  /** With EINVAL: what is wrong with the stack. */
+  readonly why?: string;
 }
 
 /** The transition that runs. */
@@ -37,6 +45,10 @@ export interface TransitionParts {
   log: Log;
   attacher: FuncAttacher;
   callbacks: CallbackRunner;
+  /** True for the task that has the machine's own CPU. */
+  isRunning(task: Task): boolean;
+  /** Where a sleeping task's functions stand, read off its stack; undefined where it is in no call. */
+  stackTrace(task: Task): StackTrace | undefined;
   /** The patches before this one on the list (klp_patches). */
   earlier(patch: Patch): readonly Patch[];
 }
@@ -47,6 +59,8 @@ export class Transition {
   readonly #parts: TransitionParts;
   #target: Target;
   #tries = 0;
+  /** What is checked, as of a version of the func stacks. */
+  #checked: { readonly target: Target; readonly version: number; readonly ranges: CheckedRanges } | undefined;
 
   constructor(patch: Patch, target: Target, parts: TransitionParts) {
     this.patch = patch;
@@ -67,11 +81,17 @@ export class Transition {
     this.#parts.log.emit({ kind: 'starting', patch: this.patch.name, target: this.#target });
   }
 
-  /** What keeps a task from switching, `ok` where nothing does (L69). Changes nothing. */
+  /** What keeps a task from switching, `ok` where nothing does (L69), in the kernel's order. Changes nothing. */
   check(task: Task): SwitchAttempt {
     const { name } = task;
-    if (this.#parts.core.patchState(task.handle) === this.#target) return { task: name, answer: 'ok' };
-    return { task: name, answer: task.onCpu ? 'EBUSY' : 'ok' };
+    const { core, isRunning, stackTrace } = this.#parts;
+    if (core.patchState(task.handle) === this.#target) return { task: name, answer: 'ok' };
+    if (task.onCpu || isRunning(task)) return { task: name, answer: 'EBUSY' };
+    const trace = stackTrace(task);
+    if (trace === undefined) return { task: name, answer: 'ok' };
+    if (trace.unreliable !== undefined) return { task: name, answer: 'EINVAL', why: trace.unreliable };
+    const on = this.#ranges().standing(trace.addresses);
+    return on === undefined ? { task: name, answer: 'ok' } : { task: name, answer: 'EADDRINUSE', on };
   }
 
   /** Which patch, where to, and the tasks that have not reached the target. */
@@ -87,8 +107,20 @@ export class Transition {
     const { core, log } = this.#parts;
     const { name, pid } = task;
     const attempt = this.check(task);
-    if (attempt.answer === 'ok') core.setPatchState(task.handle, this.#target);
-    if (attempt.answer === 'EBUSY') log.emit({ kind: 'running', task: name, pid });
+    switch (attempt.answer) {
+      case 'ok':
+        core.setPatchState(task.handle, this.#target);
+        task.pending = undefined;
+        break;
+      case 'EBUSY':
+        log.emit({ kind: 'running', task: name, pid });
+        break;
+      case 'EINVAL':
+        log.emit({ kind: 'unreliable', task: name, pid });
+        break;
+      case 'EADDRINUSE':
+        log.emit({ kind: 'sleeping', task: name, pid, func: attempt.on ?? '' });
+    }
     return attempt;
   }
 
@@ -101,8 +133,7 @@ export class Transition {
   tryAll(): void {
     for (const task of this.#parts.tasks) this.trySwitch(task);
     if (this.done) return;
-    // the kernel says so once in a transition
-    if (this.#tries === SIGNALS_TIMEOUT) this.#parts.log.emit({ kind: 'signaling' });
+    if (this.#tries > 0 && this.#tries % SIGNALS_TIMEOUT === 0) this.#signal();
     this.#tries++;
   }
 
@@ -173,6 +204,41 @@ export class Transition {
       else callbacks.postUnpatch(patch, object);
     }
     log.emit({ kind: 'complete', patch: patch.name, target });
+  }
+
+  /** klp_send_signals: user tasks get a fake signal, kthreads are woken (L72). */
+  #signal(): void {
+    const { core, log, tasks } = this.#parts;
+    // the kernel says so once in a transition
+    if (this.#tries === SIGNALS_TIMEOUT) log.emit({ kind: 'signaling' });
+    for (const task of tasks) {
+      if (core.patchState(task.handle) !== this.#target) task.pending = task.kthread ? 'wakeup' : 'signal';
+    }
+  }
+
+  /** The ranges that must be on no stack; made again only when the func stacks or the target have changed. */
+  #ranges(): CheckedRanges {
+    const target = this.#target;
+    const { version } = this.#parts.attacher;
+    if (this.#checked?.target !== target || this.#checked.version !== version) {
+      const ranges: CheckedRange[] = [];
+      for (const object of this.patch.objects) {
+        if (object.patched) for (const func of object.funcs) ranges.push(this.#rangeOf(func));
+      }
+      this.#checked = { target, version, ranges: new CheckedRanges(ranges) };
+    }
+    return this.#checked.ranges;
+  }
+
+  /**
+   * klp_check_stack_func (L70): going back, the new function; going forward, what this func replaces, the original where
+   * nothing is under it on its stack.
+   */
+  #rangeOf(func: Func): CheckedRange {
+    const { oldName, old } = func;
+    const left = this.#target === 'unpatched' ? func : this.#parts.attacher.below(func);
+    if (left !== undefined) return { start: left.newFunc, size: left.newSize, func: oldName };
+    return { start: old?.address ?? 0n, size: old?.size ?? 0n, func: oldName };
   }
 
   /** The patches whose funcs completing takes off. */

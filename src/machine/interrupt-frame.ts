@@ -43,3 +43,10 @@ export function encodedFrame(ptRegs: bigint): bigint {
 export function decodedFrame(rbp: bigint): bigint | undefined {
   return (rbp & 7n) === 1n ? rbp & ~1n : undefined;
 }
+
+/** The interrupted registers that a frame holds. @throws {EngineError} EFAULT it is not mapped */
+export function interruptedRegisters(engine: Engine, ptRegs: bigint): ReadonlyMap<RegisterName, bigint> {
+  const bytes = engine.read(ptRegs, PT_REGS_SIZE);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return new Map(FIELDS.map(([name, offset]) => [name, view.getBigUint64(offset, true)]));
+}

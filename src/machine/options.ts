@@ -3,7 +3,7 @@ import type { EngineName } from '../engine/engine.ts';
 import type { HandlerKind } from '../ftrace/guest/handlers.ts';
 import type { KernelVersion, TrampolineKind } from '../ftrace/trampoline.ts';
 import type { Policy, TransitionMode } from '../livepatch/livepatch.ts';
-import type { EventHook } from '../livepatch/log.ts';
+import type { DebugLines, EventHook } from '../livepatch/log.ts';
 import type { GuestMap } from './guest-map.ts';
 
 /** How a machine is made. */
@@ -26,6 +26,8 @@ export interface MachineOptions {
   transition?: TransitionMode;
   /** Told of each event of livepatch as it happens. */
   onEvent?: EventHook;
+  /** Which debug lines the log has; `selftests` by default. */
+  debug?: DebugLines;
   /** Where everything lies in the guest; as in a kernel by default. */
   map?: GuestMap;
 }

@@ -1,5 +1,5 @@
 // Finds what a scenario names: `image:symbol`, `symbol`, `symbol,N`; and what lies at an address.
-import { hex } from '../address.ts';
+import { hex, wrap } from '../address.ts';
 import { SITE_SIZE } from '../ftrace/site.ts';
 import type { LoadedImage } from '../image/image.ts';
 import type { FunctionInfo } from '../image/sites.ts';
@@ -51,6 +51,28 @@ export function needFunction(machine: Machine, name: string, at: JsonNode): Name
   if (found !== undefined) return found;
   const images = machine.images.all.map((image) => `'${image.name}'`).join(', ');
   throw at.error('ENOENT', `no function '${name}' in the loaded images ${images}`);
+}
+
+/**
+ * The address of a function, or of any other symbol.
+ * @throws {ScenarioError} ENOENT no loaded image defines it · EINVAL ambiguous
+ */
+export function addressOf(machine: Machine, name: string, at: JsonNode): bigint {
+  const found = findFunction(machine, name, at)?.info.address ?? machine.images.address(name);
+  if (found === undefined) throw at.error('ENOENT', `no loaded image defines '${name}'`);
+  return found;
+}
+
+/** `image:symbol+0x1a`: what stands before the offset, and the offset. */
+const PLACE = /^(.+?)(?:\+(0x[0-9a-f]{1,16}|[0-9]{1,18}))?$/i;
+
+/**
+ * The address of an instruction by a symbol's name and an offset.
+ * @throws {ScenarioError} as `addressOf`
+ */
+export function placeOf(machine: Machine, at: JsonNode): bigint {
+  const [, name = '', offset = '0'] = PLACE.exec(at.name()) ?? [];
+  return wrap(addressOf(machine, name, at) + BigInt(offset));
 }
 
 /** True where the address lies in the function's code; other names of the same code count as well (L21). */

@@ -4,6 +4,7 @@ import type { StateSpec } from '../livepatch/patch.ts';
 import type { ImageKind } from '../machine/images.ts';
 import { readCallbacks, readRoutine } from './callbacks.ts';
 import { JsonNode } from './json.ts';
+import { readParams } from './params.ts';
 import {
   SCENARIO_FORMAT,
   type Scenario,
@@ -28,7 +29,7 @@ const MAX_TASKS = 1024;
  */
 export function parseScenario(text: string, file?: string): Scenario {
   const root = new JsonNode(parseJson(text, file), '$', file);
-  root.keys(['$schema', 'format', 'machine', 'images', 'patches', 'steps']);
+  root.keys(['$schema', 'format', 'question', 'answer', 'machine', 'images', 'patches', 'steps']);
   root.need('format').oneOf([SCENARIO_FORMAT]);
   root.get('$schema')?.string();
   const machine = readMachine(root.get('machine'));
@@ -48,6 +49,8 @@ export function parseScenario(text: string, file?: string): Scenario {
   };
   return {
     file,
+    question: root.get('question')?.string(),
+    answer: root.get('answer')?.string(),
     machine,
     images,
     patches: new Map(patches.map(({ spec }) => [spec.name, spec])),
@@ -71,12 +74,13 @@ function parseJson(text: string, file: string | undefined): unknown {
 
 function readMachine(node: JsonNode | undefined): ScenarioMachine {
   if (node === undefined) return {};
-  node.keys(['kernel', 'policy', 'transition', 'handler', 'tasks', 'budget']);
+  node.keys(['kernel', 'policy', 'transition', 'handler', 'tasks', 'budget', 'debug']);
   const kernel = node.get('kernel')?.oneOf(['6.1', '6.12']);
   const budget = node.get('budget')?.count(1, MAX_BUDGET);
   const policy = node.get('policy')?.oneOf(['independent', 'strict-stack', 'v10']);
   const transition = node.get('transition')?.oneOf(['auto', 'manual']);
   const handler = node.get('handler')?.oneOf(['core', 'guest']);
+  const debug = node.get('debug')?.oneOf(['selftests', 'all']);
   const tasks = node.get('tasks');
   const taskNodes = tasks?.array();
   if (taskNodes?.length === 0) throw node.need('tasks').error('EINVAL', 'expected at least one task');
@@ -88,12 +92,13 @@ function readMachine(node: JsonNode | undefined): ScenarioMachine {
     ...(handler === undefined ? {} : { handler }),
     ...(transition === undefined ? {} : { transition }),
     ...(policy === undefined ? {} : { policy }),
+    ...(debug === undefined ? {} : { debug }),
     ...(taskNodes === undefined ? {} : { tasks: taskNodes.map((task) => task.name()) }),
   };
 }
 
 function readImage(node: JsonNode, index: number): ScenarioImage {
-  node.keys(['name', 'file', 'kind', 'symbols', 'loaded', 'init', 'exit'], ['params']);
+  node.keys(['name', 'file', 'kind', 'symbols', 'loaded', 'init', 'exit', 'params']);
   const kinds: readonly ImageKind[] = ['vmlinux', 'module', 'livepatch', 'code'];
   const name = node.need('name');
   if (name.name().includes(':')) throw name.error('EINVAL', 'an image name holds no colon');
@@ -101,7 +106,7 @@ function readImage(node: JsonNode, index: number): ScenarioImage {
   const symbols: Record<string, bigint | string> = Object.create(null);
   for (const [symbol, value] of node.get('symbols')?.entries() ?? []) symbols[symbol] = readSymbol(value);
   const kind = node.get('kind')?.oneOf(kinds) ?? (index === 0 ? 'vmlinux' : 'code');
-  for (const key of ['loaded', 'init', 'exit']) {
+  for (const key of ['loaded', 'init', 'exit', 'params']) {
     if (kind !== 'module' && node.get(key) !== undefined) {
       throw node.need(key).error('EINVAL', `'${key}' goes with "kind": "module" only`);
     }
@@ -114,6 +119,7 @@ function readImage(node: JsonNode, index: number): ScenarioImage {
     loaded: node.get('loaded')?.boolean() ?? true,
     init: readRoutine(node.get('init')),
     exit: readRoutine(node.get('exit')),
+    params: readParams(node.get('params')),
     at: node,
   };
 }

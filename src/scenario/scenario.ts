@@ -3,8 +3,10 @@ import type { ErrnoName } from '../errors.ts';
 import type { HandlerKind } from '../ftrace/guest/handlers.ts';
 import type { KernelVersion } from '../ftrace/trampoline.ts';
 import type { Policy, TransitionMode } from '../livepatch/livepatch.ts';
+import type { DebugLines } from '../livepatch/log.ts';
 import type { PatchSpec } from '../livepatch/patch.ts';
 import type { ImageKind, ModuleRoutine } from '../machine/images.ts';
+import type { Parameters } from '../machine/parameters.ts';
 import type { Machine } from '../machine.ts';
 import type { JsonNode } from './json.ts';
 
@@ -23,6 +25,8 @@ export interface ScenarioImage {
   readonly loaded: boolean;
   readonly init: ModuleRoutine | undefined;
   readonly exit: ModuleRoutine | undefined;
+  /** What a module's parameters are set to whenever it is loaded; a step may say otherwise. */
+  readonly params: Parameters;
   /** Where it stands in the file. */
   readonly at: JsonNode;
 }
@@ -41,14 +45,15 @@ export interface ScenarioMachine {
   readonly tasks?: readonly string[];
   readonly transition?: TransitionMode;
   readonly policy?: Policy;
+  readonly debug?: DebugLines;
 }
 
 /** What a step works on. */
 export interface Guest {
   readonly machine: Machine;
   readonly patches: ReadonlyMap<string, ScenarioPatch>;
-  /** Loads an image of the file, as `Machine.load`. */
-  load(image: string): void;
+  /** Loads an image of the file, as `Machine.load`; `params` add to the image's own. */
+  load(image: string, params?: Parameters): void;
 }
 
 /** What a step did. */
@@ -79,6 +84,9 @@ export interface Step {
 /** A scenario file. */
 export interface Scenario {
   readonly file: string | undefined;
+  /** What the scenario asks and what comes of it, for people. */
+  readonly question: string | undefined;
+  readonly answer: string | undefined;
   readonly machine: ScenarioMachine;
   readonly images: readonly ScenarioImage[];
   readonly patches: ReadonlyMap<string, ScenarioPatch>;

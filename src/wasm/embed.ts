@@ -1,4 +1,5 @@
-// Build script, run after asc: writes the release module's bytes and the types of its exports as one TypeScript module.
+// Build script, run after asc: writes the release module's bytes, the types of its exports and the names of the decoded
+// ops that traces are made of as one TypeScript module.
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const wasm = readFileSync('build/core.release.wasm');
@@ -21,6 +22,13 @@ function interfaceOf(text: string): string {
     .replace(/\): boolean;/g, '): number;');
 }
 
+/** The members of `enum Hot`, which count from 0. */
+function opNames(): string[] {
+  const source = readFileSync('assembly/cpu/hot.ts', 'utf8');
+  const body = /export enum Hot \{([^}]*)\}/.exec(source)?.[1] ?? '';
+  return [...body.replace(/\/\*.*?\*\/|\/\/.*/gs, '').matchAll(/\w+/g)].map(([name]) => name);
+}
+
 writeFileSync(
   'src/wasm/core.generated.ts',
   `// Written by src/wasm/embed.ts from build/core.release.wasm; changes here are lost.
@@ -28,6 +36,10 @@ writeFileSync(
 /** The release module, base64. */
 export const CORE_BASE64 =
   '${wasm.toString('base64')}';
+
+/** The codes of decoded ops, by number (Hot of assembly/cpu/hot.ts). */
+export const HOT_NAMES = ${JSON.stringify(opNames())} as const;
+export type HotName = (typeof HOT_NAMES)[number];
 
 /** What the module exports, as WebAssembly gives it: u32 and u64 arrive signed. */
 export interface CoreExports {${interfaceOf(declarations)}

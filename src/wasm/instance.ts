@@ -21,6 +21,10 @@ export interface HostCalls {
   arrived(low: number, high: number, dispatched: number): number;
   /** The gate was entered; the answer goes to GATE_ANSWER. */
   gateEntered(low: number, high: number): void;
+  /** Blocks ran one after the other and are worth compiling: `count` of them, listed at `blocks`. */
+  traceRecorded(id: number, blocks: number, count: number, low: number, high: number): void;
+  /** The function at `slot` of the table is no longer needed. */
+  traceDropped(slot: number): void;
 }
 
 /** An instance with memory of its own; two of them know nothing of each other. */
@@ -52,6 +56,9 @@ export class Instance {
         memoryAccessed: (kind: number, address: bigint, size: number) => this.host?.memoryAccessed(kind, address, size),
         arrived: (low: number, high: number, dispatched: number) => this.host?.arrived(low, high, dispatched) ?? 0,
         gateEntered: (low: number, high: number) => this.host?.gateEntered(low, high),
+        traceRecorded: (id: number, blocks: number, count: number, low: number, high: number) =>
+          this.host?.traceRecorded(id, blocks, count, low, high),
+        traceDropped: (slot: number) => this.host?.traceDropped(slot),
       },
     };
     // The interface is generated from the declarations that asc wrote for this very module.

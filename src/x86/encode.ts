@@ -37,9 +37,17 @@ export interface Mem {
 /** A branch target or data address: absolute, or the name of a label in the same sequence. */
 export type Target = bigint | string;
 
+/** What an instruction does to the stack, as far as an unwinder must know: disp counts from rsp. */
+export type StackEffect =
+  | { readonly kind: 'move'; readonly by: number }
+  | { readonly kind: 'store' | 'load'; readonly reg: Reg; readonly disp: number }
+  | { readonly kind: 'copy'; readonly to: Reg; readonly from: Reg };
+
 /** One instruction or label; its length does not depend on where it is placed. */
 export interface Instruction {
   readonly length: number;
+  /** Present on instructions that move rsp, reach memory through it, or copy a register. */
+  readonly effect?: StackEffect;
   /** Present on labels. */
   readonly label?: string;
   /** The bytes at `ip`; `locate` gives the address of a target. */
@@ -92,15 +100,15 @@ export const raw = (...bytes: number[]): Instruction => fixed(bytes);
 export const quad = (value: bigint): Instruction => fixed([...bytesOf(value, 8)]);
 
 export const endbr64 = (): Instruction => fixed([0xf3, 0x0f, 0x1e, 0xfa]);
-export const pushfq = (): Instruction => fixed([0x9c]);
-export const popfq = (): Instruction => fixed([0x9d]);
+export const pushfq = (): Instruction => fixed([0x9c], moves(-8));
+export const popfq = (): Instruction => fixed([0x9d], moves(8));
 export const ret = (): Instruction => fixed([0xc3]);
 export const int3 = (): Instruction => fixed([0xcc]);
 export const ud2 = (): Instruction => fixed([0x0f, 0x0b]);
 export const lfence = (): Instruction => fixed([0x0f, 0xae, 0xe8]);
 export const pause = (): Instruction => fixed([0xf3, 0x90]);
-export const push = (reg: Reg): Instruction => fixed([...rexB(reg), 0x50 + (CODES[reg] & 7)]);
-export const pop = (reg: Reg): Instruction => fixed([...rexB(reg), 0x58 + (CODES[reg] & 7)]);
+export const push = (reg: Reg): Instruction => fixed([...rexB(reg), 0x50 + (CODES[reg] & 7)], moves(-8));
+export const pop = (reg: Reg): Instruction => fixed([...rexB(reg), 0x58 + (CODES[reg] & 7)], moves(8));
 
 /** The one-instruction NOPs the kernel uses, 1 to 9 bytes (Intel SDM vol. 2, NOP; C39). */
 const NOPS: readonly (readonly number[])[] = [
@@ -129,10 +137,12 @@ export function nop(length: number): Instruction {
 export function mov(to: Reg | Mem, from: Reg | Mem): Instruction {
   if (typeof from === 'object') {
     if (typeof to === 'object') throw new RangeError('mov has at most one memory operand');
-    return fixed([rexW(to, from.base), 0x8b, ...modrm(to, from)]);
+    return fixed([rexW(to, from.base), 0x8b, ...modrm(to, from)], reaches('load', to, from));
   }
-  const base = typeof to === 'object' ? to.base : to;
-  return fixed([rexW(from, base), 0x89, ...modrm(from, to)]);
+  if (typeof to !== 'object') {
+    return fixed([rexW(from, to), 0x89, ...modrm(from, to)], { kind: 'copy', to, from });
+  }
+  return fixed([rexW(from, to.base), 0x89, ...modrm(from, to)], reaches('store', from, to));
 }
 
 /** `mov to, imm32` sign-extended to 64 bits. */
@@ -189,8 +199,16 @@ export function bytesOf(value: bigint, count: number): number[] {
   return Array.from({ length: count }, (_, i) => Number((bits >> BigInt(8 * i)) & 0xffn));
 }
 
-function fixed(bytes: readonly number[]): Instruction {
-  return { length: bytes.length, encode: () => bytes };
+function fixed(bytes: readonly number[], effect?: StackEffect): Instruction {
+  return { length: bytes.length, ...(effect === undefined ? {} : { effect }), encode: () => bytes };
+}
+
+function moves(by: number): StackEffect {
+  return { kind: 'move', by };
+}
+
+function reaches(kind: 'store' | 'load', reg: Reg, { base, disp }: Mem): StackEffect | undefined {
+  return base === 'rsp' ? { kind, reg, disp } : undefined;
 }
 
 function relative(opcode: readonly number[], target: Target, name: string): Instruction {
@@ -211,7 +229,8 @@ function relative(opcode: readonly number[], target: Target, name: string): Inst
 function groupOne(operation: number, to: Reg, value: number): Instruction {
   const short = value >= -128 && value <= 127;
   const field = modrm(REGS[operation] ?? 'rax', to);
-  return fixed([rexW(undefined, to), short ? 0x83 : 0x81, ...field, ...bytesOf(BigInt(value), short ? 1 : 4)]);
+  const effect = to === 'rsp' ? moves(operation === 0 ? value : -value) : undefined;
+  return fixed([rexW(undefined, to), short ? 0x83 : 0x81, ...field, ...bytesOf(BigInt(value), short ? 1 : 4)], effect);
 }
 
 function rexW(reg: Reg | undefined, rm: Reg | undefined): number {

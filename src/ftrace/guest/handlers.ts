@@ -29,6 +29,8 @@ export interface HandlersParts {
   perCpu: bigint;
   /** The kernel's thunks by name. */
   routines: ReadonlyMap<string, bigint>;
+  /** True while a task may be in a handler: what is freed stays until then. */
+  held(): boolean;
 }
 
 /** The guest's side of ftrace and livepatch. Nothing of it is in guest memory before it is needed. */
@@ -40,11 +42,11 @@ export class Handlers {
   readonly #core: Core;
   #stacks: GuestFuncStacks | undefined;
 
-  constructor({ engine, core, text, heap, perCpu, routines }: HandlersParts) {
+  constructor({ engine, core, text, heap, perCpu, routines, held }: HandlersParts) {
     this.#engine = engine;
     this.#core = core;
     this.text = new HandlerText(engine, text, routines);
-    this.heap = new Arena(engine, heap.base, heap.size, 'rw');
+    this.heap = new Arena(engine, heap.base, heap.size, 'rw', held);
     this.tasks = new GuestTasks(engine, core, this.heap, perCpu);
   }
 

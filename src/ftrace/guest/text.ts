@@ -50,6 +50,12 @@ export class HandlerText {
     return symbol.address;
   }
 
+  /** The code as an image, where it holds an address. */
+  imageAt(address: bigint): LoadedImage | undefined {
+    const image = this.#image;
+    return image !== undefined && address >= image.base && address < image.end ? image : undefined;
+  }
+
   /** The function that holds an address, or undefined. */
   nameAt(address: bigint): string | undefined {
     return this.#image?.functionAt(address)?.name;

@@ -1,35 +1,34 @@
 // The step `call`: runs a guest function and compares what the CPU says with what the step expects.
-import { hex, hexBytes, wrap } from '../../address.ts';
-import type { PatchState } from '../../core/core.ts';
+import { hexBytes } from '../../address.ts';
+import type { PatchState, TaskContext } from '../../core/core.ts';
 import type { Argument } from '../../machine/arguments.ts';
 import type { CallResult, Machine } from '../../machine.ts';
+import { RESULT_KEYS, readResult } from '../call-result.ts';
 import type { JsonNode } from '../json.ts';
 import {
+  addressOf,
   describePlace,
   describeStack,
   findFunction,
   firstInstruction,
   fullName,
-  holdsAddress,
   type NamedFunction,
-  needFunction,
+  placeOf,
 } from '../names.ts';
 import type { Verb } from '../verb.ts';
 
 /** An argument as written; `symbol` is looked up when the call is made. */
 type ArgumentSpec = { value: Argument; as: string | undefined } | { symbol: JsonNode };
 
-/** An integer that is compared in so many bits. */
-interface Expected {
-  readonly value: bigint;
-  readonly width: number;
-}
+const CONTEXTS: readonly TaskContext[] = ['task', 'softirq', 'irq', 'nmi'];
 
-/** `{"call":"f","args":[],"task":"t1","runs":"…","visits":["…"],"returns":1,"rdx":2,"xmm0":"…","memory":{"buf":"hex"}}`. */
+/**
+ * `{"call":"f","args":[],"task":"t1","context":"irq","runs":"…","visits":["…"],"returns":1,"rdx":2,"xmm0":"…",
+ * "memory":{"buf":"hex"}}`, or with `"until":"g+0x1a"`: the task parks there.
+ */
 export const call: Verb = {
-  keys: ['args', 'task', 'runs', 'visits', 'returns', 'width', 'rdx', 'xmm0', 'memory'],
-  later: ['context', 'until'],
-  expects: ['runs', 'visits', 'returns', 'width', 'rdx', 'xmm0', 'memory'],
+  keys: ['args', 'task', 'context', 'until', ...RESULT_KEYS, 'memory'],
+  expects: [...RESULT_KEYS, 'memory'],
   read(step, names) {
     const subject = step.need('call');
     const target = subject.name();
@@ -38,17 +37,11 @@ export const call: Verb = {
     if (task !== undefined && !names.tasks.has(task.name())) {
       throw task.error('ENOENT', `no task '${task.name()}' in $.machine.tasks, nor added before`);
     }
-    const width = Number(step.get('width')?.integer() ?? 64n);
-    if (![8, 16, 32, 64].includes(width))
-      throw step.need('width').error('EINVAL', `expected 8, 16, 32 or 64, got ${width}`);
-    const runs = named(step.get('runs'));
-    const visits = step
-      .get('visits')
-      ?.array()
-      .map((node) => ({ node, name: node.name() }));
-    const returns = readExpected(step.get('returns'), width);
-    const rdx = readExpected(step.get('rdx'), 64);
-    const xmm0 = readXmm(step.get('xmm0'));
+    const context = step.get('context')?.oneOf(CONTEXTS) ?? 'task';
+    const until = step.get('until');
+    until?.name();
+    if (until !== undefined) refuseWithUntil(step, context);
+    const judgeOf = readResult(step);
     const memory = (step.get('memory')?.entries() ?? []).map(([name, node]) => {
       const index = args.findIndex((one) => 'as' in one && one.as === name);
       if (index < 0) throw node.error('ENOENT', `no argument has "as": "${name}"`);
@@ -56,27 +49,22 @@ export const call: Verb = {
     });
     return ({ machine }) => {
       const callee = findFunction(machine, target, subject);
-      const values = args.map((one) => ('symbol' in one ? addressOf(machine, one.symbol) : one.value));
-      const expectedRuns = runs && { ...runs, func: needFunction(machine, runs.name, runs.node) };
-      const expectedVisits = visits?.map(({ node, name }) => ({ name, func: needFunction(machine, name, node) }));
+      const values = args.map((one) =>
+        'symbol' in one ? addressOf(machine, one.symbol.name(), one.symbol) : one.value,
+      );
+      const name = callee === undefined ? target : fullName(callee);
+      const options = task === undefined ? {} : { task: task.name() };
+      if (until !== undefined) {
+        const at = machine.park(name, values, placeOf(machine, until), options);
+        return { seen: `parked at ${at.name}+0x${at.offset.toString(16)}`, broken: [] };
+      }
+      const judge = judgeOf(machine);
       const caller = task === undefined ? machine.tasks.first : machine.tasks.get(task.name());
       const state = caller === undefined ? 'idle' : machine.core.patchState(caller.handle);
-      const result = machine.call(callee === undefined ? target : fullName(callee), values, {
-        ...(task === undefined ? {} : { task: task.name() }),
-      });
-      const broken: string[] = [];
-      const got = describePlace(machine, result.runs.address);
-      if (expectedRuns !== undefined && !holdsAddress(expectedRuns.func, result.runs.address)) {
-        broken.push(`expected ${expectedRuns.name} to run, got ${got}`);
-      } else {
-        broken.push(...judgeDispatch(machine, callee, state, result));
-      }
-      broken.push(...judgeArrival(result));
-      if (expectedVisits !== undefined) broken.push(...judgeVisits(machine, expectedVisits, result));
-      broken.push(...judgeInteger('rax', returns, result.returns), ...judgeInteger('rdx', rdx, result.rdx));
-      if (xmm0 !== undefined && hexBytes(xmm0) !== hexBytes(result.xmm0)) {
-        broken.push(`expected xmm0 ${hexBytes(xmm0)}, got ${hexBytes(result.xmm0)}`);
-      }
+      const result = machine.call(name, values, { ...options, context });
+      const broken = judge.runs(result);
+      if (broken.length === 0) broken.push(...judgeDispatch(machine, callee, state, result));
+      broken.push(...judge.rest(result));
       for (const { name, index, bytes } of memory) {
         const place = result.buffers[index];
         const found = place === undefined ? '' : hexBytes(machine.read(place, bytes.length));
@@ -112,34 +100,6 @@ function judgeDispatch(
   return [`expected ${name} to run, got ${describePlace(machine, runs.address)}`];
 }
 
-/** The call arrived as a plain call does, and returned as one (I3). */
-function judgeArrival({ runs, clobbered }: CallResult): string[] {
-  const broken: string[] = [];
-  if (runs.changed.length > 0) broken.push(`${runs.changed.join(', ')} did not arrive as in a plain call (I3)`);
-  if (!runs.returnsToCaller) broken.push('the return address at the arrival is not the caller (I3)');
-  if (clobbered.length > 0) broken.push(`${clobbered.join(', ')} came back changed`);
-  return broken;
-}
-
-function judgeVisits(
-  machine: Machine,
-  expected: readonly { name: string; func: NamedFunction }[],
-  { visits }: CallResult,
-): string[] {
-  const same = visits.length === expected.length;
-  if (same && visits.every((visit, i) => holdsAddress((expected[i] as { func: NamedFunction }).func, visit.address)))
-    return [];
-  const got = visits.map((visit) => describePlace(machine, visit.address)).join(', ') || 'none';
-  return [`expected visits ${expected.map((one) => one.name).join(', ') || 'none'}, got ${got}`];
-}
-
-function judgeInteger(register: string, expected: Expected | undefined, got: bigint): string[] {
-  if (expected === undefined) return [];
-  const found = BigInt.asUintN(expected.width, got);
-  if (found === expected.value) return [];
-  return [`expected ${register} ${hex(expected.value)}, got ${hex(found)}`];
-}
-
 function whatRan(machine: Machine, callee: NamedFunction | undefined): string {
   if (callee === undefined) return '';
   if (callee.info.site === undefined) return 'has no site';
@@ -147,8 +107,14 @@ function whatRan(machine: Machine, callee: NamedFunction | undefined): string {
   return patches.length === 0 ? 'the original, func stack empty' : `top of the func stack [${patches.join(', ')}]`;
 }
 
-function named(node: JsonNode | undefined): { node: JsonNode; name: string } | undefined {
-  return node && { node, name: node.name() };
+/** What does not go together with parking. */
+function refuseWithUntil(step: JsonNode, context: TaskContext): void {
+  if (context !== 'task') throw step.need('context').error('EINVAL', `a call in ${context} context cannot sleep`);
+  for (const key of [...RESULT_KEYS, 'memory']) {
+    const node = step.get(key);
+    if (node !== undefined)
+      throw node.error('EINVAL', `a call that parks has no result yet: '${key}' goes with "resume"`);
+  }
 }
 
 function readArgument(node: JsonNode): ArgumentSpec {
@@ -166,26 +132,4 @@ function readArgument(node: JsonNode): ArgumentSpec {
   const text = node.get('text')?.string();
   if (text?.includes('\0')) throw node.need('text').error('EINVAL', 'a text holds no NUL; use "data"');
   return { value: text ?? node.need('data').hex(), as: as?.name() };
-}
-
-function addressOf(machine: Machine, node: JsonNode): bigint {
-  const name = node.name();
-  const found = findFunction(machine, name, node)?.info.address ?? machine.images.address(name);
-  if (found === undefined) throw node.error('ENOENT', `no loaded image defines '${name}'`);
-  return found;
-}
-
-function readExpected(node: JsonNode | undefined, width: number): Expected | undefined {
-  if (node === undefined) return undefined;
-  const value = node.integer();
-  if (value >= 1n << BigInt(width) || value < -(1n << BigInt(width - 1))) {
-    throw node.error('EINVAL', `${value} does not fit in ${width} bits`);
-  }
-  return { value: BigInt.asUintN(width, wrap(value)), width };
-}
-
-function readXmm(node: JsonNode | undefined): Uint8Array | undefined {
-  const bytes = node?.hex();
-  if (node !== undefined && bytes?.length !== 16) throw node.error('EINVAL', 'expected 16 bytes, lowest first');
-  return bytes;
 }

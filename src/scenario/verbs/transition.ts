@@ -4,14 +4,14 @@ import type { JsonNode } from '../json.ts';
 import type { FileNames, Verb } from '../verb.ts';
 import { patchName } from './patch.ts';
 
-const ANSWERS: readonly SwitchAnswer[] = ['ok', 'EBUSY'];
+const ANSWERS: readonly SwitchAnswer[] = ['ok', 'EBUSY', 'EINVAL', 'EADDRINUSE'];
 /** Retries that one step may ask for. */
 const MAX_TICKS = 100_000;
 
-/** `{"switch":"t1 or *","is":{"t1":"EBUSY"}}`. */
+/** `{"switch":"t1 or *","is":{"t1":"EADDRINUSE"},"on":"f"}`. */
 export const switchTask: Verb = {
-  keys: ['is'],
-  expects: ['is'],
+  keys: ['is', 'on'],
+  expects: ['is', 'on'],
   read(step, names) {
     const node = step.need('switch');
     const chosen = node.name() === '*' ? undefined : [taskName(node, names)];
@@ -19,11 +19,20 @@ export const switchTask: Verb = {
       if (!names.tasks.has(task)) throw one.error('ENOENT', `no task '${task}'`);
       return { task, answer: one.oneOf(ANSWERS) };
     });
+    const onNode = step.get('on');
+    const on = onNode?.name();
+    if (onNode !== undefined && !wanted.some(({ answer }) => answer === 'EADDRINUSE')) {
+      throw onNode.error('EINVAL', '"on" names the function of an EADDRINUSE in "is"');
+    }
     return ({ machine }) => {
       const attempts = machine.livepatch.switchTasks(chosen);
       const broken = wanted.flatMap(({ task, answer }) => {
         const got = attempts.find((one) => one.task === task);
-        return got?.answer === answer ? [] : [`expected '${task}' to give ${answer}, got ${describe(got)}`];
+        const func = answer === 'EADDRINUSE' ? on : undefined;
+        if (got?.answer === answer && (func === undefined || got.on === func)) return [];
+        return [
+          `expected '${title({ task, answer, ...(func === undefined ? {} : { on: func }) })}', got ${describe(got)}`,
+        ];
       });
       return { seen: attempts.map(describe).join(', '), broken };
     };
@@ -43,7 +52,7 @@ export const tick: Verb = {
   },
 };
 
-/** `{"transition":null}`, `{"transition":"A","target":"patched","blocked":{"t1":["EBUSY"]}}`. */
+/** `{"transition":null}`, `{"transition":"A","target":"patched","blocked":{"t1":["EADDRINUSE","f"],"t2":["EBUSY"]}}`. */
 export const transition: Verb = {
   keys: ['target', 'blocked'],
   expects: ['transition'],
@@ -54,11 +63,7 @@ export const transition: Verb = {
     const blocked = step
       .get('blocked')
       ?.entries()
-      .map(([task, one]): SwitchAttempt => {
-        const [answer, ...more] = one.array();
-        if (answer === undefined || more.length > 0) throw one.error('EINVAL', 'expected ["ERRNO"]');
-        return { task, answer: answer.oneOf(ANSWERS) };
-      });
+      .map(([task, one]) => readBlocked(task, one));
     return ({ machine }) => {
       const running = machine.livepatch.transition;
       const broken: string[] = [];
@@ -69,9 +74,9 @@ export const transition: Verb = {
         broken.push(`expected the target ${target}, got ${running?.target ?? 'none'}`);
       }
       if (blocked !== undefined) {
-        const title = (list: readonly SwitchAttempt[]): string => list.map(describe).sort().join(', ') || 'none';
+        const titles = (list: readonly SwitchAttempt[]): string => list.map(title).sort().join(', ') || 'none';
         const got = (running?.left ?? []).filter((one) => one.answer !== 'ok');
-        if (title(got) !== title(blocked)) broken.push(`expected blocked ${title(blocked)}, got ${title(got)}`);
+        if (titles(got) !== titles(blocked)) broken.push(`expected blocked ${titles(blocked)}, got ${titles(got)}`);
       }
       const seen = running === undefined ? 'none' : `'${running.patch}' to ${running.target}`;
       return { seen, broken };
@@ -85,7 +90,23 @@ function taskName(node: JsonNode, names: FileNames): string {
   return name;
 }
 
+/** `["ERRNO"]`, or `["EADDRINUSE", "f"]`. */
+function readBlocked(task: string, node: JsonNode): SwitchAttempt {
+  const [errno, func, ...more] = node.array();
+  const answer = errno?.oneOf(ANSWERS);
+  const sleeping = answer === 'EADDRINUSE';
+  if (answer === undefined || answer === 'ok' || more.length > 0 || sleeping !== (func !== undefined)) {
+    throw node.error('EINVAL', 'expected ["EBUSY"], ["EINVAL"] or ["EADDRINUSE", "function"]');
+  }
+  return { task, answer, ...(func === undefined ? {} : { on: func.name() }) };
+}
+
+/** What is compared. */
+function title({ task, answer, on }: SwitchAttempt): string {
+  return on === undefined ? `${task} ${answer}` : `${task} ${answer} on ${on}`;
+}
+
 function describe(attempt: SwitchAttempt | undefined): string {
   if (attempt === undefined) return 'nothing';
-  return `${attempt.task} ${attempt.answer}`;
+  return attempt.why === undefined ? title(attempt) : `${title(attempt)} (${attempt.why})`;
 }

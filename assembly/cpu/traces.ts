@@ -1,0 +1,237 @@
+// Traces: which blocks are hot, what ran after them, and the compiled functions that stand in for them
+// (src/engine/jit compiles; call_indirect runs).
+
+import {
+  BLOCK_HEADER,
+  Block,
+  COUNT,
+  copyBlock,
+  drop,
+  generation,
+  HEAT,
+  isDropped,
+  MOST_HEAT,
+  placeMarkers,
+  removeMarker,
+} from './blocks';
+import { allocateArea } from './frames';
+import { traceDropped, traceRecorded } from './host';
+import { Hot } from './hot';
+
+//  0 id      u32  counts up; id modulo MOST_TRACES is the record
+//  4 head    u32  ► block that starts the trace, 0: the record is free
+//  8 plain   u32  ► the same block without the trace, 0 while the trace is being compiled
+// 12 markers u32  ► the first of the markers, which follow one another
+// 16 count   u32  markers
+// 20 slot    u32  of the table
+@unmanaged
+class Trace {
+  id: u32;
+  head: u32;
+  plain: u32;
+  markers: u32;
+  count: u32;
+  slot: u32;
+}
+
+const TRACE_SIZE: usize = 24;
+/** Offsets in the op of a block that a trace stands in for. */
+export const LONGEST_WAY: usize = 4;
+export const SLOT: usize = 8;
+export const PLAIN: usize = 12;
+/** Traces that exist at a time: each is a module of its own. */
+const MOST_TRACES: u32 = 512;
+/** The longest trace. */
+const MOST_BLOCKS: u32 = 48;
+const MOST_INSTRUCTIONS: u32 = 512;
+/** Each trace that was dropped makes it an eighth harder to be hot: code that keeps changing is not worth compiling. */
+const COOLING: u32 = 3;
+
+/** Entries after which a block is hot; 0 while traces are off. */
+let threshold: u32 = 0;
+let dropped: u32 = 0;
+let traces: usize = 0;
+let live: u32 = 0;
+let lastId: u32 = 0;
+/** Traces may run and be recorded: nobody watches single blocks or accesses. */
+let allowed: bool = false;
+
+/** The blocks that ran since the hot one, and how many instructions they have. */
+let recorded: usize = 0;
+let recordedCount: u32 = 0;
+let recordedInstructions: u32 = 0;
+let recordedGeneration: u32 = 0;
+
+export function initTraces(): bool {
+  traces = allocateArea(<usize>MOST_TRACES * TRACE_SIZE);
+  recorded = allocateArea((<usize>MOST_BLOCKS) << 2);
+  return traces != 0 && recorded != 0;
+}
+
+/** Compiles blocks that were entered `entries` times; 0: none, and those that exist no longer run. */
+export function setTraces(entries: u32): void {
+  threshold = min(entries, MOST_HEAT);
+}
+
+@unmanaged
+export class Traces {
+  /** How often a new block has to be entered. */
+  static heat(): u32 {
+    return threshold ? min(threshold + dropped * (threshold >> COOLING), MOST_HEAT) : 0;
+  }
+
+  /** Of the run that begins. */
+  static allow(on: bool): void {
+    allowed = on && threshold != 0;
+    recording = false;
+  }
+
+  @inline
+  static get areAllowed(): bool {
+    return allowed;
+  }
+
+  /** Counts an entry of a block that is warm; true when it is hot. */
+  static warm(block: usize): bool {
+    if (!allowed || recording) return false;
+    const count = load<u32>(block, 8) - HEAT;
+    store<u32>(block, count, 8);
+    return !(count & (MOST_HEAT * HEAT)) && live < MOST_TRACES;
+  }
+
+  /** Starts recording with the block that is about to run. */
+  static record(): void {
+    recordedCount = 0;
+    recordedInstructions = 0;
+    recordedGeneration = generation;
+    recording = true;
+  }
+
+  /** A block is about to run: notes it, or ends the recording before it. */
+  static next(block: usize): void {
+    const instructions = load<u32>(block, 8) & COUNT;
+    const full = recordedCount == MOST_BLOCKS || recordedInstructions + instructions > MOST_INSTRUCTIONS;
+    if (full || !instructions || isTrace(block) || isRecorded(block)) {
+      Traces.end(load<u64>(block));
+      return;
+    }
+    store<u32>(recorded + ((<usize>recordedCount) << 2), <u32>block);
+    recordedCount++;
+    recordedInstructions += instructions;
+  }
+
+  /** Ends the recording; the next block would have been the one at `rip`. */
+  static end(rip: u64): void {
+    if (!recording) return;
+    recording = false;
+    if (!recordedCount || recordedGeneration != generation) return;
+    const id = reserve();
+    if (id) traceRecorded(id, recorded, recordedCount, <u32>rip, <u32>(rip >> 32));
+  }
+
+  /** The last block did not run to its end. */
+  static cut(): void {
+    if (!recording || !recordedCount) return;
+    recordedCount--;
+    Traces.end(load<u64>(recordedAt(recordedCount)));
+  }
+
+  /** Drops the trace that a marker belongs to. */
+  static drop(id: u32): void {
+    const trace = at(id);
+    if (!trace.head) return;
+    const head = <usize>trace.head;
+    trace.head = 0;
+    live--;
+    dropped++;
+    for (let i: u32 = 0; i < trace.count; i++) removeMarker(<usize>trace.markers + <usize>i * BLOCK_HEADER);
+    if (!trace.plain) return;
+    drop(changetype<Block>(head));
+    drop(changetype<Block>(<usize>trace.plain));
+    traceDropped(trace.slot);
+  }
+
+  /** All blocks are gone. */
+  static dropAll(): void {
+    for (let i: u32 = 0; i < MOST_TRACES; i++) {
+      const trace = at(i);
+      if (trace.head && trace.plain) traceDropped(trace.slot);
+      trace.head = 0;
+    }
+    live = 0;
+    recording = false;
+  }
+}
+
+/** Blocks are being recorded. */
+export let recording: bool = false;
+
+function at(id: u32): Trace {
+  return changetype<Trace>(traces + <usize>(id % MOST_TRACES) * TRACE_SIZE);
+}
+
+function recordedAt(index: u32): usize {
+  return <usize>load<u32>(recorded + ((<usize>index) << 2));
+}
+
+function isTrace(block: usize): bool {
+  return load<u16>(block + BLOCK_HEADER) == Hot.Trace;
+}
+
+function isRecorded(block: usize): bool {
+  for (let i: u32 = 0; i < recordedCount; i++) {
+    if (recordedAt(i) == block) return true;
+  }
+  return false;
+}
+
+/** A record for what was recorded, with a marker on every block's bytes: a change drops it, compiled or not. */
+function reserve(): u32 {
+  for (let i: u32 = 0; i < recordedCount; i++) {
+    if (isDropped(recordedAt(i))) return 0;
+  }
+  let tries: u32 = 0;
+  while (at(++lastId).head) {
+    if (++tries == MOST_TRACES) return 0;
+  }
+  const markers = placeMarkers(recorded, recordedCount, lastId);
+  if (!markers) return 0;
+  const trace = at(lastId);
+  trace.id = lastId;
+  trace.head = <u32>recordedAt(0);
+  trace.plain = 0;
+  trace.markers = <u32>markers;
+  trace.count = recordedCount;
+  live++;
+  return lastId;
+}
+
+/**
+ * Lets the function at `slot` of the table stand in for the first block of what was recorded as `id`.
+ *
+ * @param longest instructions that the budget must hold
+ * @returns false: code has changed meanwhile, or there is no room
+ */
+export function installTrace(id: u32, slot: u32, longest: u32): bool {
+  const trace = at(id);
+  if (!trace.head || trace.id != id) return false;
+  const head = <usize>trace.head;
+  const plain = copyBlock(head);
+  if (!plain) {
+    Traces.drop(id);
+    return false;
+  }
+  trace.plain = <u32>plain;
+  trace.slot = slot;
+  const op = head + BLOCK_HEADER;
+  store<u16>(op, <u16>Hot.Trace);
+  store<u32>(op, longest, LONGEST_WAY);
+  store<u32>(op, slot, SLOT);
+  store<u32>(op, <u32>plain, PLAIN);
+  return true;
+}
+
+/** What was recorded as `id` is not compiled. */
+export function refuseTrace(id: u32): void {
+  if (at(id).id == id) Traces.drop(id);
+}

@@ -1,0 +1,71 @@
+// The interpreter's decoded ops, read from its memory (assembly/cpu/op.ts and blocks.ts draw them).
+import { HOT_NAMES, type HotName } from '../../wasm/core.generated.ts';
+
+/** One decoded instruction, or what ends a block. */
+export interface Op {
+  /** Address of the instruction. */
+  readonly rip: bigint;
+  readonly name: HotName | undefined;
+  /** Registers by their byte offset among the general ones. */
+  readonly reg: number;
+  readonly rm: number;
+  readonly base: number;
+  readonly index: number;
+  /** Shift of the index and segment; see SPECIAL. */
+  readonly scale: number;
+  readonly displacement: bigint;
+  readonly immediate: bigint;
+  /** Address of the instruction after this one. */
+  readonly next: bigint;
+}
+
+/** A straight run of ops. */
+export interface Block {
+  readonly rip: bigint;
+  /** GLUE, TRAMPOLINE. */
+  readonly mark: number;
+  readonly ops: readonly Op[];
+}
+
+/** Marks of blocks, see assembly/cpu/arrival.ts: redirection code, and such that calls arrive somewhere after it. */
+export const TRAMPOLINE = 2;
+
+/** The register of an absent base or index. */
+export const NO_REGISTER = 128;
+/** Bits of `scale`: what the address is made of besides base, index and displacement. */
+export const SEGMENT_FS = 4;
+export const SEGMENT_GS = 8;
+export const ADDRESS_32 = 16;
+export const SPECIAL = 64;
+
+const HEADER = 32;
+const OP_SIZE = 32;
+
+/** Reads the block at an offset of memory. */
+export function readBlock(memory: ArrayBuffer, at: number): Block {
+  const view = new DataView(memory);
+  const count = view.getUint16(at + 28, true);
+  const ops: Op[] = [];
+  let rip = view.getBigUint64(at, true);
+  for (let i = 0; i < count; i++) {
+    const op = readOp(view, at + HEADER + i * OP_SIZE, rip);
+    ops.push(op);
+    rip = op.next;
+  }
+  return { rip: view.getBigUint64(at, true), mark: view.getUint16(at + 30, true), ops };
+}
+
+function readOp(view: DataView, at: number, rip: bigint): Op {
+  return {
+    rip,
+    name: HOT_NAMES[view.getUint16(at, true)],
+    reg: view.getUint8(at + 2),
+    rm: view.getUint8(at + 3),
+    base: view.getUint8(at + 4),
+    index: view.getUint8(at + 5),
+    scale: view.getUint8(at + 6),
+    displacement: view.getBigInt64(at + 8, true),
+    immediate: view.getBigInt64(at + 16, true),
+    next: view.getBigUint64(at + 24, true),
+  };
+}
