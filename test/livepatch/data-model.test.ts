@@ -206,7 +206,11 @@ describe('the ops of a function', () => {
     expect(codeOf(() => ftrace.register({ name: 'other', site, kind: 'args' }))).toBe('EBUSY');
     expect(codeOf(() => ftrace.setEnabled(false))).toBe('EBUSY');
     const place = ftrace.userOf(site)?.trampoline ?? 0n;
-    const parts = { handler: machine.address('tramp64_gate'), returnThunk: machine.address('__x86_return_thunk'), ops: 0n };
+    const parts = {
+      handler: machine.address('tramp64_gate'),
+      returnThunk: machine.address('__x86_return_thunk'),
+      ops: 0n,
+    };
     const { bytes } = opsTrampoline({ kind: 'args', kernel: '6.12', address: place, ...parts });
     // all but the ops pointer
     expect(machine.read(place, bytes.length - 8)).toEqual(bytes.subarray(0, -8));
