@@ -448,7 +448,7 @@ export class Ftrace {
     for (const { site, target, bytes } of pokes) {
       const record = this.#record(site);
       if (record.calls !== target) this.#parts.engine.write(site, bytes);
-      record.written(target);
+      record.written(target, bytes);
       this.#tidy(site, record);
     }
   }
@@ -458,9 +458,8 @@ export class Ftrace {
    * ftrace for good (F14).
    */
   #verify(site: bigint, by: Comparing = (compare) => this.#parts.faults.call('site-verify', compare)): void {
-    const calls = this.#sites.get(site)?.calls;
     try {
-      by(() => verifySite(this.#parts.engine, site, calls === undefined ? NOP5 : callBytes(site, calls)));
+      by(() => verifySite(this.#parts.engine, site, this.#sites.get(site)?.text ?? NOP5));
     } catch (error) {
       this.#dead = true;
       throw error;

@@ -1,6 +1,7 @@
 // The record of a site (struct dyn_ftrace): who uses it, what it should call and what its text says (F33, F36).
 import type { FtraceCallers } from './callers.ts';
 import type { Ops } from './ops.ts';
+import { NOP5 } from './site.ts';
 import type { KernelVersion } from './trampoline.ts';
 
 /** Flags of a record from bit 31 down; `_EN` is what the text does, the others what is wanted (F36). */
@@ -57,6 +58,8 @@ export class SiteRecord {
   disabled = false;
   /** What the text calls; undefined: NOP5. */
   calls: bigint | undefined;
+  /** The bytes that stand there. */
+  text: Uint8Array = NOP5;
   #enabled: ReadonlySet<RecordFlag> = new Set();
   #touched = false;
   #modified = false;
@@ -72,9 +75,10 @@ export class SiteRecord {
     return callers.caller[this.#has('SAVE_REGS') ? 'regs' : 'args'];
   }
 
-  /** Notes that the text now calls `target`. */
-  written(target: bigint | undefined): void {
+  /** Notes that the text now calls `target` by these bytes. */
+  written(target: bigint | undefined, bytes: Uint8Array): void {
     this.calls = target;
+    this.text = bytes;
     if (target === undefined) {
       this.#enabled = new Set();
       return;
