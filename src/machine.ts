@@ -480,9 +480,9 @@ export class Machine {
     this.#runner.watch(run, options.onArrival, true);
     const exit = this.#runner.advance(run);
     expectExit(this.images, exit, 'stopped', 'probe', run.parts.target);
-    const first = run.arrivals[0];
+    const first = run.arrival;
     if (first === undefined) throw new EngineError('EIO', 'the run stopped without an arrival', { operation: 'probe' });
-    return { ...first.arrival, instructions: exit.instructions };
+    return { ...first, instructions: exit.instructions };
   }
 
   /**
@@ -633,14 +633,14 @@ export class Machine {
   #finish(run: GuestRun, exit: Exit): CallResult {
     const { operation, target, entry, buffers } = run.parts;
     expectExit(this.images, exit, 'until', operation, target);
-    const first = run.arrivals[0];
+    const first = run.arrival;
     if (first === undefined) {
       throw new EngineError('EIO', `'${target}' returned without reaching any function`, { operation });
     }
     const rsp = entry.get('rsp') ?? 0n;
     const clobbered = CALLEE_SAVED.filter((name) => this.engine.readRegister(name) !== entry.get(name));
     return {
-      runs: first.arrival,
+      runs: first,
       visits: run.arrivals.filter((one) => one.dispatched).map((one) => one.arrival),
       returns: this.engine.readRegister('rax'),
       rdx: this.engine.readRegister('rdx'),

@@ -2,8 +2,11 @@
 import type { ArrivalState, ArrivalWatcher } from '../engine/engine.ts';
 import type { RangeSet } from './ranges.ts';
 
-/** Told of each arrival, see ArrivalWatcher; returning true stops the run there. */
-export type ArrivalHook = ArrivalWatcher['arrived'];
+/**
+ * Told of each arrival, see ArrivalWatcher; returning true stops the run there.
+ * @param nested it is of a call that a handler makes, while the one that called the handler has not arrived
+ */
+export type ArrivalHook = (...arrival: [...Parameters<ArrivalWatcher['arrived']>, nested: boolean]) => boolean;
 
 /** What a watch is told of the guest. */
 export interface ArrivalGuest {
@@ -82,7 +85,7 @@ export class ArrivalWatch implements ArrivalWatcher {
   }
 
   arrived(address: bigint, dispatched: boolean, state: ArrivalState | undefined): boolean {
-    const stop = this.#parts.onArrival(address, dispatched, state);
+    const stop = this.#parts.onArrival(address, dispatched, state, false);
     this.#first = false;
     return stop;
   }
@@ -99,7 +102,14 @@ export class ArrivalWatch implements ArrivalWatcher {
     const dispatched = awaited.slot !== undefined;
     if (dispatched && !this.#returned(guest.stackPointer())) return undefined;
     if (!dispatched) this.#awaited.pop();
-    return this.arrived(first, dispatched, undefined) ? first : undefined;
+    return this.#tell(first, dispatched, undefined) ? first : undefined;
+  }
+
+  #tell(address: bigint, dispatched: boolean, state: ArrivalState | undefined): boolean {
+    const nested = this.#awaited.length > 0;
+    const stop = this.#parts.onArrival(address, dispatched, state, nested);
+    if (!nested) this.#first = false;
+    return stop;
   }
 
   /** Returns false where a direct trampoline was called as any function is. */

@@ -204,11 +204,11 @@ export class Runner {
       guest: this.#parts.arrival,
       entrySp: run.parts.entry.get('rsp') ?? 0n,
       atOnce: stop || onArrival !== undefined,
-      onArrival: (at, dispatched, state) => {
-        const arrival = this.#arrivalAt(run, at, dispatched, state);
-        run.arrivals.push({ arrival, dispatched });
+      onArrival: (at, dispatched, state, nested) => {
+        const arrival = nested ? this.#plainArrival(at) : this.#arrivalAt(run, at, dispatched, state);
+        run.arrivals.push({ arrival, dispatched, nested });
         onArrival?.(arrival);
-        return stop;
+        return stop && !nested;
       },
     });
   }
@@ -435,6 +435,11 @@ export class Runner {
     return run?.parked === true ? run : undefined;
   }
 
+  /** An arrival that is not the call's own. */
+  #plainArrival(at: bigint): Arrival {
+    return { ...this.#parts.images.locate(at), changed: [], returnsToCaller: true };
+  }
+
   /** The arrival at `at`; for the call's own one, with what became of the registers since the entry. */
   #arrivalAt(
     run: GuestRun,
@@ -442,8 +447,8 @@ export class Runner {
     dispatched: boolean,
     state: ArrivalState = stateOf(run, this.#parts.engine),
   ): Arrival {
+    if (run.arrival !== undefined) return this.#plainArrival(at);
     const location = this.#parts.images.locate(at);
-    if (run.arrivals.length > 0) return { ...location, changed: [], returnsToCaller: true };
     const { entry, returnTo } = run.parts;
     const compared: readonly RegisterName[] = dispatched ? ARRIVING_REGISTERS : GENERAL_REGISTERS;
     const changed = compared.filter((name) => state.register(name) !== entry.get(name));
