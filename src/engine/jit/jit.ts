@@ -112,7 +112,8 @@ export class Jit {
   async #installLater(id: number, trace: CompiledTrace): Promise<void> {
     try {
       const { instance } = await WebAssembly.instantiate(trace.bytes, this.#imports);
-      if (!this.#disposed) this.#install(id, trace, instance);
+      if (this.#disposed) this.#refuse(id);
+      else this.#install(id, trace, instance);
     } catch (error) {
       if (!isWasmError(error)) throw error;
       this.#refuse(id);
