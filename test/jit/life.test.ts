@@ -122,3 +122,30 @@ test('there are never more traces than fit, and the rest is interpreted', async 
   expect(pair.live).toBeGreaterThan(400);
   pair.dispose();
 });
+
+test('a trace that mostly leaves at once is given up, and its code goes on as before', async () => {
+  const engine = await createWasm(undefined, 'sync');
+  prepare(engine);
+  // add rax, 3; jmp [r8 + rcx*8]: all go to the first place until the trace is made, then to the others in turn
+  engine.write(CODE, bytesOfHex('4883c003 41ff24c8'));
+  const places = Array.from({ length: 8 }, (_, i) => CODE + 0x200n + BigInt(0x40 * i));
+  for (const place of places) {
+    // nops; dec ecx; jz to the ret; jmp CODE; ret
+    const body = bytesOfHex(`${'90'.repeat(30)} ffc9 7405 e900000000 c3`);
+    new DataView(body.buffer).setInt32(35, Number(CODE - (place + 39n)), true);
+    engine.write(place, body);
+  }
+  const turns = 20_000;
+  const table = BigUint64Array.from({ length: turns + 1 }, (_, i) => places[i > turns - 2000 ? 0 : i % 8] ?? 0n);
+  engine.map(STACK + 0x10000n, 0x40000n, 'rw');
+  engine.write(STACK + 0x10000n, new Uint8Array(table.buffer));
+  engine.writeRegister('r8', STACK + 0x10000n);
+  const live = [];
+  for (let i = 0; i < 4; i++) {
+    expect(run(engine, BigInt(turns))).toBe(BigInt(turns * 3));
+    live.push(engine.jitCounts?.live ?? 0);
+  }
+  expect(engine.jitCounts?.compiled).toBeGreaterThan(0);
+  expect(live.at(-1)).toBeLessThan(engine.jitCounts?.compiled ?? 0);
+  engine.dispose();
+});
