@@ -90,6 +90,17 @@ export {
   type MachineOptions,
   type TraceStep,
 } from './machine.ts';
+export * from './measure/index.ts';
+export {
+  type PlanEntry,
+  type PlanOptions,
+  type PlanResult,
+  type PlanRow,
+  type PlanStep,
+  type PlanWarning,
+  type PlanWarningKind,
+  planScenario,
+} from './scenario/plan.ts';
 export { parseScenario } from './scenario/read.ts';
 export {
   type FileReader,

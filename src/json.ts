@@ -109,6 +109,12 @@ export class JsonNode {
     return parsed;
   }
 
+  /** Any number. */
+  number(): number {
+    if (typeof this.value !== 'number') throw this.#wrong('a number');
+    return this.value;
+  }
+
   /** An integer between two bounds. */
   count(least: number, most: number): number {
     const value = this.integer();

@@ -16,24 +16,33 @@ import { mirrorPatch } from './livepatch/guest-mirror.ts';
 import { Livepatch } from './livepatch/livepatch.ts';
 import { Log } from './livepatch/log.ts';
 import type { PatchSpec } from './livepatch/patch.ts';
+import { applyRelocations, clearRelocations, type RelocationParts } from './livepatch/relocations.ts';
+import { ShadowVariables } from './livepatch/shadow.ts';
 import type { StackTrace } from './livepatch/stack-check.ts';
 import { type Task, TaskList } from './livepatch/tasks.ts';
 import type { Argument } from './machine/arguments.ts';
 import { CALLEE_SAVED } from './machine/arguments.ts';
-import type { Arrival, CallOptions, CallResult, TraceStep } from './machine/call.ts';
+import type { Arrival, CallOptions, CallResult, ManyCalls, TraceStep } from './machine/call.ts';
+import { callMany } from './machine/call-many.ts';
 import { budgetSpent, expectExit, nameOf } from './machine/exits.ts';
+import { GuestHeap } from './machine/guest-heap.ts';
 import { CANARY_OFFSET, GUEST_MAP, type GuestMap } from './machine/guest-map.ts';
 import type { GuestRun } from './machine/guest-run.ts';
 import { Images, type LoadOptions, type Location } from './machine/images.ts';
+import { placeKernelData } from './machine/kernel-data.ts';
+import { kernelServices } from './machine/kernel-services.ts';
 import { ModuleLife } from './machine/module-life.ts';
 import type { MachineOptions } from './machine/options.ts';
+import { ModuleParameters } from './machine/parameters.ts';
 import { patchStruct } from './machine/patch-struct.ts';
 import { busy, Runner } from './machine/runner.ts';
 import { SERVICE_STUB, type Service } from './machine/services.ts';
+import { type MachineSnapshot, MachineSnapshots } from './machine/snapshots.ts';
 import { StackWalk } from './machine/stack-walk.ts';
 
-export type { Arrival, CallOptions, CallResult, TraceStep } from './machine/call.ts';
+export type { Arrival, CallOptions, CallResult, ManyCalls, TraceStep } from './machine/call.ts';
 export type { MachineOptions } from './machine/options.ts';
+export type { MachineSnapshot } from './machine/snapshots.ts';
 
 /**
  * A guest with images, sites, func stacks and tasks. Machines know nothing of one another. Everything but `create` is
@@ -47,6 +56,10 @@ export class Machine {
   readonly tasks: TaskList;
   /** Makes calls of livepatch and ftrace fail on purpose. */
   readonly faults = new Faults();
+  /** What guest code has allocated with kmalloc. */
+  readonly heap: GuestHeap;
+  /** Shadow variables (L81). */
+  readonly shadow: ShadowVariables;
   readonly images: Images;
   readonly engine: Engine;
   readonly core: Core;
@@ -59,6 +72,7 @@ export class Machine {
   readonly #routines: Map<string, bigint>;
   readonly #runner: Runner;
   readonly #modules: ModuleLife;
+  readonly #snapshots: MachineSnapshots;
   readonly #depths: Map<bigint, number>;
   readonly #stackWalk: StackWalk;
   #nextRoutine: bigint;
@@ -72,11 +86,14 @@ export class Machine {
     this.tasks = new TaskList(core, options.tasks);
     const map = options.map ?? GUEST_MAP;
     this.#map = map;
-    const { stack, data, perCpu, routines, handlers, kernelHeap, trampolines } = map;
+    const { stack, data, perCpu, routines, kernelData, handlers, kernelHeap, trampolines } = map;
     for (const region of [stack, data, perCpu]) engine.map(region.base, region.size, 'rw');
     engine.map(routines.base, routines.size, 'rx');
     const kernelText = writeKernelText(engine, routines.base);
+    engine.map(kernelData.base, kernelData.size, 'r');
+    const { symbols, parameterKinds } = placeKernelData(kernelData);
     this.#routines = kernelText.routines;
+    for (const [name, address] of symbols) this.#routines.set(name, address);
     this.#depths = kernelText.depths;
     this.#nextRoutine = kernelText.end;
     engine.writeRegister('gsBase', perCpu.base);
@@ -120,6 +137,12 @@ export class Machine {
       map,
       budget: options.budget ?? 1_000_000,
     });
+    const relocating: RelocationParts = {
+      log: this.log,
+      object: (name) => this.images.object(name),
+      read: (at, size) => engine.read(at, size),
+      write: (at, bytes) => engine.write(at, bytes),
+    };
     this.#stackWalk = new StackWalk({
       engine,
       imageAt: (at) => this.images.imageAt(at) ?? this.#handlers.text.imageAt(at),
@@ -152,15 +175,61 @@ export class Machine {
       image: (name) => this.images.scope(name),
       holder: (at) => this.images.holder(at),
       location: (at) => this.images.site(at),
+      relocate: (image, module) =>
+        applyRelocations(image, this.images.get(image)?.livepatchTables ?? [], module, relocating),
+      clearRelocations: (image, module) =>
+        clearRelocations(this.images.get(image)?.livepatchTables ?? [], module, relocating),
+    });
+    const say = (line: string): void => this.log.say(line);
+    this.heap = new GuestHeap(engine, this.#handlers.heap);
+    this.shadow = new ShadowVariables({
+      log: this.log,
+      allocate: (size) => this.heap.allocate(size, true),
+      free: (at) => this.heap.free(at),
+      write: (at, values) => engine.write(at, new Uint8Array(BigUint64Array.from(values).buffer)),
+    });
+    this.#snapshots = new MachineSnapshots({
+      engine,
+      areas: this.#runner.areas,
+      idle: (operation) => {
+        this.#alive(operation);
+        if (this.#runner.inUse) throw busy(operation);
+      },
+      outside: () => [
+        core.version,
+        this.#arena.changes,
+        this.#handlers.heap.changes,
+        this.#routines.size,
+        this.#runner.served,
+        ...this.images.all,
+      ],
     });
     this.#modules = new ModuleLife({
       images: this.images,
       ftrace: this.ftrace,
       livepatch: this.livepatch,
+      parameters: new ModuleParameters({
+        engine,
+        heap: this.heap,
+        kinds: parameterKinds,
+        say,
+        runGuest: (target, args) => this.call(target, args, this.#awake()).returns,
+      }),
       glue: this.#glue,
-      say: (line) => this.log.say(line),
+      relocate: (image) => applyRelocations(image.name, image.livepatchTables, null, relocating),
+      say,
       runGuest: (target) => this.call(target, [], this.#awake()).returns,
     });
+    const services = kernelServices({
+      engine,
+      images: this.images,
+      log: this.log,
+      livepatch: this.livepatch,
+      heap: this.heap,
+      shadow: this.shadow,
+      runGuest: (task, target, args) => this.call(target, args, { task }).returns,
+    });
+    for (const [name, service] of services) this.serve(name, service);
     installGate({
       engine,
       core,
@@ -247,6 +316,30 @@ export class Machine {
     const run = this.#begin('call', target, args, options);
     this.#runner.watch(run, options.onArrival);
     return this.#finish(run, this.#runner.advance(run));
+  }
+
+  /**
+   * Makes the same call many times and checks that each ends like the first: rax, rdx, instructions and where it
+   * arrived. On `wasm` all but the first are made without a step outside WASM, for measuring; buffers are then what
+   * the call before left in them.
+   *
+   * @param times 1 or more
+   * @throws as `call` · {EngineError} EIO a call ended otherwise than the first · {RangeError} `times` is no such count
+   */
+  callMany(
+    target: string | bigint,
+    args: readonly Argument[],
+    times: number,
+    options: Omit<CallOptions, 'onArrival'> = {},
+  ): ManyCalls {
+    return callMany(times, nameOf(target), {
+      begin: () => this.#begin('call', target, args, options),
+      finish: (run) => {
+        this.#runner.watch(run, undefined);
+        return this.#finish(run, this.#runner.advance(run));
+      },
+      repeat: (run, rest, like, ended) => this.#runner.repeat(run, rest, args.length, like, ended),
+    });
   }
 
   /**
@@ -400,6 +493,32 @@ export class Machine {
     return this.engine.read(at, length);
   }
 
+  /**
+   * Takes note of guest memory and registers; from now on each page is copied before it is first written. Engine
+   * `wasm` only.
+   *
+   * @throws {EngineError} EOPNOTSUPP the engine keeps no snapshots · EBUSY a call runs, or a task waits in one
+   */
+  snapshot(): MachineSnapshot {
+    return this.#snapshots.take();
+  }
+
+  /**
+   * Puts guest memory and registers back as they were at a snapshot: a call after it is as the first one. Costs what
+   * was changed since, whatever is loaded. Counters and the log stay.
+   *
+   * @throws {EngineError} EINVAL images, patches, tasks or what services keep may have changed since, or the snapshot is
+   * gone · EOPNOTSUPP, EBUSY as `snapshot`
+   */
+  reset(snapshot: MachineSnapshot): void {
+    this.#snapshots.reset(snapshot);
+  }
+
+  /** Forgets a snapshot; with the last one its memory is given back. */
+  release(snapshot: MachineSnapshot): void {
+    this.#snapshots.release(snapshot);
+  }
+
   /** Frees the guest. @throws {EngineError} EBUSY from inside a run */
   dispose(): void {
     if (this.#disposed) return;
@@ -415,9 +534,13 @@ export class Machine {
     options: CallOptions & { until?: bigint },
   ): GuestRun {
     if (this.#runner.busy) throw busy(operation);
-    if (this.#disposed) throw new EngineError('EINVAL', 'the machine is disposed', { operation });
+    this.#alive(operation);
     const task = options.task === undefined ? this.tasks.first : this.#task(operation, options.task);
     return this.#runner.begin(operation, nameOf(target), this.address(target), args, options, task);
+  }
+
+  #alive(operation: string): void {
+    if (this.#disposed) throw new EngineError('EINVAL', 'the machine is disposed', { operation });
   }
 
   #task(operation: string, name: string): Task {

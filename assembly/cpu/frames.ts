@@ -7,10 +7,17 @@ let freed: usize = 0;
 /** Where the never used part begins and where linear memory ends. */
 let next: usize = 0;
 let end: usize = 0;
+/** Frames that are handed out, those of areas among them. */
+let inUse: u32 = 0;
+
+export function framesInUse(): u32 {
+  return inUse;
+}
 
 /** Starts at `base`, above everything else in linear memory. */
 export function initFrames(base: usize): void {
   freed = 0;
+  inUse = 0;
   next = (base + PAGE - 1) & ~(PAGE - 1);
   end = (<usize>memory.size()) << 16;
 }
@@ -30,26 +37,37 @@ export function allocateArea(bytes: usize): usize {
   if (!reserve(size)) return 0;
   const area = next;
   next += size;
+  inUse += <u32>(size / PAGE);
   return area;
 }
 
 /** A zeroed frame, or 0 where memory cannot grow. */
 export function allocateFrame(): usize {
+  const used = freed != 0;
+  const frame = allocateRaw();
+  if (used) memory.fill(frame, 0, PAGE);
+  return frame;
+}
+
+/** A frame with whatever stands in it, or 0 where memory cannot grow. */
+export function allocateRaw(): usize {
   const frame = freed;
   if (!frame) {
     // grow by 1 MiB at a time
     if (next + PAGE > end && !reserve(1 << 20) && !reserve(PAGE)) return 0;
     next += PAGE;
+    inUse++;
     return next - PAGE;
   }
   freed = load<u32>(frame);
-  memory.fill(frame, 0, PAGE);
+  inUse++;
   return frame;
 }
 
 export function freeFrame(frame: usize): void {
   store<u32>(frame, <u32>freed);
   freed = frame;
+  inUse--;
 }
 
 /** Gives an area back, frame by frame. */

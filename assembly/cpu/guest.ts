@@ -4,6 +4,7 @@ import { invalidateCode } from './blocks';
 import { PAGE } from './frames';
 import { EXECUTE, Pages, READ, WRITE } from './pages';
 import { prepareWrite, Tlb } from './tlb';
+import { Happened, Undo } from './undo';
 
 /** Whether the page at `address` is mapped. */
 export function isMapped(address: u64): bool {
@@ -22,30 +23,41 @@ export function reservePages(pages: u32): bool {
 
 /** Maps zeroed pages; the host checked that none is mapped and reserved them. `access`: 1 read, 2 write, 4 execute. */
 export function mapPages(address: u64, pages: u32, access: u32): bool {
+  if (!Undo.reserve(pages)) return false;
   for (let i: u32 = 0; i < pages; i++) {
-    if (!Pages.add(address + <u64>i * PAGE, access & (READ | WRITE | EXECUTE))) return false;
+    const at = address + <u64>i * PAGE;
+    if (!Pages.add(at, access & (READ | WRITE | EXECUTE))) return false;
+    if (!Undo.note(Pages.find(at), Happened.Mapped)) return false;
   }
   return true;
 }
 
-export function unmapPages(address: u64, pages: u32): void {
+/** Removes pages; false, and nothing is done, where there is no memory to remember them. */
+export function unmapPages(address: u64, pages: u32): bool {
+  if (!Undo.reserve(pages)) return false;
   for (let i: u32 = 0; i < pages; i++) {
     const at = address + <u64>i * PAGE;
     const page = Pages.find(at);
     invalidateCode(page, at, at + PAGE);
-    Pages.remove(Pages.find(at));
+    if (!Undo.recording) Pages.remove(page);
+    else if (Undo.note(page, Happened.Unmapped)) Pages.take(page);
   }
   Tlb.flush();
+  return true;
 }
 
-export function protectPages(address: u64, pages: u32, access: u32): void {
+/** Changes what pages allow; false, and nothing is done, where there is no memory to remember them. */
+export function protectPages(address: u64, pages: u32, access: u32): bool {
+  if (!Undo.reserve(pages)) return false;
   for (let i: u32 = 0; i < pages; i++) {
     const at = address + <u64>i * PAGE;
     const page = Pages.find(at);
     invalidateCode(page, at, at + PAGE);
+    Undo.note(page, Happened.Protected);
     page.flags = (page.flags & ~(READ | WRITE | EXECUTE)) | access;
   }
   Tlb.flush();
+  return true;
 }
 
 /** Where the host can read the byte at `address`; 0 where it is not mapped. */

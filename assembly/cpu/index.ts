@@ -10,6 +10,7 @@ import { MXCSR } from './state';
 import { initStops } from './stops';
 import { Tlb } from './tlb';
 import { initTraces } from './traces';
+import { initUndo } from './undo';
 
 export {
   arrivalState,
@@ -22,10 +23,13 @@ export {
 export { dropAll, setStop } from './blocks';
 export { DECODE_AT, decodeBytes, decodedPlace } from './decode';
 export { high64 } from './execute';
+export { framesInUse } from './frames';
 export { GATE_ANSWER, setGateInWasm, traceGate } from './gate';
 export { isExecutable, isMapped, mapPages, protectPages, readable, reservePages, unmapPages, writable } from './guest';
+export { EXPECTED, repeat } from './repeat';
 export { isaList, isaRows } from './rows';
 export { retired, run, STOP_AT, step } from './run';
+export { changesSince, forgetSnapshots, goBack, takeSnapshot } from './snapshot';
 export {
   CARRIES,
   FAULT,
@@ -58,6 +62,7 @@ export function initCpu(base: usize, pool: u32): bool {
   sseFloatRows();
   sseIntegerRows();
   sseThreeByteRows();
+  initUndo();
   Tlb.flush();
   Flags.setAll(0);
   store<u32>(MXCSR, 0x1f80);

@@ -6,8 +6,8 @@ import { allocateArea, allocateFrame, freeArea, freeFrame, PAGE, reserve } from 
 //  8 frame  u32  where the page's bytes are
 // 12 flags  u32  READ … SAVED
 // 16 code   u32  ► first block with bytes on this page, 0 without
-// 20 saved  u32  the frame with the bytes at the last snapshot, 0 where they did not change since
-// 24 next   u32  ► not used by empty or unsaved slots: index in the list of dirty pages
+// 20 saved  u32  the snapshot since which it changed last, see undo.ts
+// 24 unused u64
 @unmanaged
 export class Page {
   key: u64;
@@ -15,8 +15,7 @@ export class Page {
   flags: u32;
   code: u32;
   saved: u32;
-  dirty: u32;
-  unused: u32;
+  unused: u64;
 }
 
 /** Bytes of a slot, a power of two. */
@@ -25,8 +24,6 @@ const SLOT: usize = 32;
 export const READ: u32 = 1;
 export const WRITE: u32 = 2;
 export const EXECUTE: u32 = 4;
-/** The frame is shared with another address space: copy before the first write. */
-export const SHARED: u32 = 8;
 
 let table: usize = 0;
 let capacity: u32 = 0;
@@ -95,20 +92,30 @@ export class Pages {
   static add(address: u64, flags: u32): bool {
     const frame = allocateFrame();
     if (!frame) return false;
-    const page = Pages.find(address);
-    page.key = address | 1;
-    page.frame = <u32>frame;
+    Pages.put(address | 1, <u32>frame, flags);
+    return true;
+  }
+
+  /** Adds a page with this frame. */
+  static put(key: u64, frame: u32, flags: u32): Page {
+    const page = Pages.find(key & ~1);
+    page.key = key;
+    page.frame = frame;
     page.flags = flags;
     page.code = 0;
     page.saved = 0;
     used++;
-    return true;
+    return page;
   }
 
   /** Removes a page and closes the gap it leaves in the probe sequence. */
   static remove(page: Page): void {
-    if (page.saved) freeFrame(page.saved);
-    if (!(page.flags & SHARED)) freeFrame(page.frame);
+    freeFrame(page.frame);
+    Pages.take(page);
+  }
+
+  /** Takes the descriptor out and leaves the frame alone. */
+  static take(page: Page): void {
     used--;
     let gap = <u32>((changetype<usize>(page) - table) / SLOT);
     let index = gap;

@@ -3,14 +3,15 @@
 // An entry holds the page it reads, the page it writes, and what to add to a guest address. The compare is of the
 // page of the LAST byte with the entry of the first one's page, so an access across pages misses by itself.
 //  0 readTag  u64  page address, or EMPTY
-//  8 writeTag u64  EMPTY too while the page needs care: code on it, shared, not yet saved, or hooks are on
+//  8 writeTag u64  EMPTY too while the page needs care: code on it, not yet saved, or hooks are on
 // 16 addend   u32
 
 import { invalidateCode } from './blocks';
-import { allocateFrame, PAGE } from './frames';
+import { PAGE } from './frames';
 import { memoryAccessed } from './host';
-import { Page, Pages, SHARED, WRITE } from './pages';
+import { Page, Pages, WRITE } from './pages';
 import { Fault, FaultAccess, FaultKind } from './state';
+import { Undo } from './undo';
 
 const ENTRIES: u32 = 256;
 export const TLB: usize = memory.data(8192, 64);
@@ -32,10 +33,6 @@ let traced: bool = false;
 let silent: bool = false;
 /** The write in progress reads first. */
 let updating: bool = false;
-/** Pages are saved before their first write. */
-let recording: bool = false;
-/** Slots of pages saved since the snapshot are found by their `saved` field. */
-let dirty: u32 = 0;
 
 @unmanaged
 export class Tlb {
@@ -68,9 +65,12 @@ export class Tlb {
     silent = on;
   }
 
-  static record(on: bool): void {
-    recording = on;
-    Tlb.flush();
+  /** The next access to this page takes the slow path. */
+  static forget(address: u64): void {
+    const entry = Tlb.entry(address);
+    if (load<u64>(entry, TLB) != (address & PAGE_MASK)) return;
+    store<u64>(entry, EMPTY, TLB);
+    store<u64>(entry, EMPTY, TLB + 8);
   }
 
   /** Where `size` bytes at `address` can be read, or 0 with a fault recorded. */
@@ -161,7 +161,7 @@ function fill(page: Page, address: u64, writable: bool): void {
 
 /** Nothing stands in the way of writing this page without care. */
 function carefree(page: Page): bool {
-  return (page.flags & (WRITE | SHARED)) == WRITE && !page.code && (!recording || page.saved != 0);
+  return (page.flags & WRITE) != 0 && !page.code && !Undo.wants(page);
 }
 
 function readerSlow(address: u64, size: u32): usize {
@@ -190,23 +190,9 @@ function readerSlow(address: u64, size: u32): usize {
   return at;
 }
 
-/** The frame of a page about to be written at [from, to), or 0 with a fault recorded. */
+/** Makes a page ready to be written at [from, to); false where there is no memory. */
 export function prepareWrite(page: Page, from: u64, to: u64): bool {
-  if (page.flags & SHARED) {
-    const copy = allocateFrame();
-    if (!copy) return false;
-    memory.copy(copy, page.frame, PAGE);
-    page.frame = <u32>copy;
-    page.flags &= ~SHARED;
-    Tlb.flush();
-  }
-  if (recording && !page.saved) {
-    const copy = allocateFrame();
-    if (!copy) return false;
-    memory.copy(copy, page.frame, PAGE);
-    page.saved = <u32>copy;
-    dirty++;
-  }
+  if (Undo.wants(page) && !Undo.save(page)) return false;
   if (page.code) invalidateCode(page, from, to);
   return true;
 }
@@ -232,6 +218,7 @@ function writerSlow(address: u64, size: u32): usize {
     const second = (address + size) & PAGE_MASK;
     const next = writable(second);
     if (!changetype<usize>(next)) return 0;
+    if (!prepareWrite(page, address, second) || !prepareWrite(next, second, address + size)) return 0;
     const head = PAGE - offset;
     memory.copy(BOUNCE, <usize>page.frame + offset, head);
     memory.copy(BOUNCE + head, next.frame, size - head);
@@ -246,15 +233,13 @@ function writerSlow(address: u64, size: u32): usize {
   return <usize>page.frame + offset;
 }
 
-/** Brings the bytes of BOUNCE to their two pages, both known to be writable. */
+/** Brings the bytes of BOUNCE to their two pages, both ready to be written. */
 function spread(): void {
   const head = PAGE - (<u32>bounceAddress & (PAGE - 1));
   const second = (bounceAddress + bounceSize) & PAGE_MASK;
   const page = Pages.find(bounceAddress);
-  prepareWrite(page, bounceAddress, second);
   memory.copy(<usize>page.frame + (PAGE - head), BOUNCE, head);
   const next = Pages.find(second);
-  prepareWrite(next, second, bounceAddress + bounceSize);
   memory.copy(next.frame, BOUNCE + head, bounceSize - head);
 }
 
@@ -267,8 +252,4 @@ function storeSlow(address: u64, value: u64, size: u32): bool {
   else store<u8>(at, <u8>value);
   Tlb.wrote(at);
   return true;
-}
-
-export function dirtyPages(): u32 {
-  return dirty;
 }

@@ -3,9 +3,11 @@
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { TrampolineError } from '../errors.ts';
+import { addBench } from './bench.ts';
 import { addCheck } from './check.ts';
 import { addInspect } from './inspect.ts';
 import { addIsa } from './isa.ts';
+import { addPlan } from './plan.ts';
 import { addReport } from './report.ts';
 import { addTrace } from './trace.ts';
 import { addVerify } from './verify.ts';
@@ -29,8 +31,10 @@ addVerify(program);
 addInspect(program);
 addIsa(program);
 addTrace(program);
+addPlan(program);
 addCheck(program);
 addReport(program);
+addBench(program);
 for (const command of program.commands.flatMap((one) => [one, ...one.commands])) {
   command.exitOverride().showHelpAfterError('(try tramp64 --help)');
 }

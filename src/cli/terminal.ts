@@ -21,14 +21,17 @@ export function printJson(value: object): void {
 }
 
 /** A progress line on stderr that is gone when the work is done; nothing where stderr is no terminal. */
-export function progress(what: string, unit = 'functions'): { update(done: number, total: number): void; end(): void } {
+export function progress(
+  what: string,
+  unit = 'functions',
+): { update(done: number, total: number, now?: string): void; end(): void } {
   if (!process.stderr.isTTY) return { update: () => {}, end: () => {} };
   let next = 0;
   return {
-    update(done, total) {
+    update(done, total, now = what) {
       if (Date.now() < next) return;
       next = Date.now() + PROGRESS_EVERY;
-      process.stderr.write(`\r\x1b[K${what}: ${done} of ${total} ${unit}`);
+      process.stderr.write(`\r\x1b[K${now}: ${done} of ${total} ${unit}`);
     },
     end: () => void process.stderr.write('\r\x1b[K'),
   };

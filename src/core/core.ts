@@ -54,6 +54,12 @@ export class Core {
   readonly #tasks: Tasks;
   readonly #counters: DispatchCounters;
   #answer = new Uint32Array(0);
+  #version = 0;
+
+  /** Differs after each change of stacks, tasks and patch states; contexts, guards and counters do not count. */
+  get version(): number {
+    return this.#version;
+  }
 
   /**
    * Makes a core with pools of the given capacities.
@@ -98,6 +104,7 @@ export class Core {
    */
   pushFunc(site: bigint, newFunc: bigint, owner: number, flags: FuncFlags = {}): FuncHandle {
     const func = this.#stacks.push(site, newFunc, owner, flags);
+    this.#version++;
     this.observer?.pushed(func, site, newFunc, flags);
     return func;
   }
@@ -108,6 +115,7 @@ export class Core {
    */
   removeFunc(func: FuncHandle): void {
     this.#stacks.remove(func);
+    this.#version++;
     this.observer?.removed(func);
   }
 
@@ -125,6 +133,7 @@ export class Core {
    */
   setTransitionMany(funcs: readonly FuncHandle[], on: boolean): void {
     this.#stacks.setTransition(funcs, on);
+    this.#version++;
     if (this.observer !== undefined) for (const func of funcs) this.observer.transitioned(func, on);
   }
 
@@ -151,24 +160,28 @@ export class Core {
    * @throws {PatchError} ENOMEM the pool is full
    */
   addTask(): TaskHandle {
+    this.#version++;
     return this.#tasks.add();
   }
 
   /** @throws {PatchError} ENOENT no such task */
   removeTask(task: TaskHandle): void {
     this.#tasks.remove(task);
+    this.#version++;
     this.observer?.taskRemoved(task);
   }
 
   /** @throws {PatchError} ENOENT no such task */
   setPatchState(task: TaskHandle, state: PatchState): void {
     this.#tasks.setPatchState(task, state);
+    this.#version++;
     this.observer?.taskChanged();
   }
 
   /** Sets the patch state of every task (L45, L48). */
   setPatchStateAll(state: PatchState): void {
     this.#tasks.setPatchStateAll(state);
+    this.#version++;
     this.observer?.taskChanged();
   }
 

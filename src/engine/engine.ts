@@ -138,6 +138,15 @@ export interface ArrivalWatcher {
   arrived(address: bigint, dispatched: boolean, state: ArrivalState | undefined): boolean;
 }
 
+/** How each of many equal calls must end. */
+export interface ExpectedEnd {
+  readonly rax: bigint;
+  readonly rdx: bigint;
+  readonly instructions: number;
+  /** At most 64: address, and whether a trampoline was passed. */
+  readonly arrivals: readonly (readonly [bigint, boolean])[];
+}
+
 /**
  * What an engine can do whose CPU and core share a WASM instance: calls are redirected, and their arrivals found,
  * without leaving WASM.
@@ -167,6 +176,15 @@ export interface Redirection {
    */
   setStop(address: bigint, on: boolean): void;
 
+  /**
+   * Makes the call for which the registers and the stack are ready `times` times, putting both back each time. Flags
+   * begin clear; vector registers and memory stay as the call before left them.
+   *
+   * @param frame quads at rsp that the callee may change: the return address and the arguments behind it; 64 at most
+   * @returns how many in a row ended as expected, rsp given back
+   */
+  repeat(options: RunOptions, times: number, frame: number, expected: ExpectedEnd): number;
+
   /** As Engine.run, watching for arrivals. @param leaves runs stop at `from`: pass it all the same */
   run(options: RunOptions, watch: ArrivalWatcher | undefined, leaves: boolean): Exit;
 }
@@ -183,6 +201,31 @@ export const ANSWER_IP_HIGH = 1;
  */
 export type GateHandler = (ipLow: number, ipHigh: number, answer: Uint32Array) => void;
 
+/** Guest memory and registers at one moment, of one engine. */
+export interface EngineSnapshot {
+  /** Guest pages that were written, mapped, unmapped or protected since it was taken, or since the last restore. */
+  readonly changes: number;
+}
+
+/** What an engine can do that keeps track of the guest pages that change. */
+export interface Snapshots {
+  /**
+   * Takes note of memory and registers as they are. From now on each page is copied before its first write.
+   * @throws {EngineError} EBUSY
+   */
+  take(): EngineSnapshot;
+
+  /**
+   * Goes back to a snapshot, which can be gone back to again; those taken after it are gone. Costs what was changed
+   * since, whatever there is.
+   * @throws {EngineError} EINVAL the snapshot is gone, or another engine's · EBUSY
+   */
+  restore(snapshot: EngineSnapshot): void;
+
+  /** Forgets a snapshot; with the last one the copies are given back. Harmless where it is gone. */
+  release(snapshot: EngineSnapshot): void;
+}
+
 /** Bytes at the gate's address that belong to the engine; the caller maps them executable and leaves them alone. */
 export const GATE_SIZE = 16;
 
@@ -195,6 +238,9 @@ export interface Engine {
 
   /** Where the core lies in the same WASM instance. */
   readonly redirection?: Redirection;
+
+  /** Where it keeps track of the pages that change. */
+  readonly snapshots?: Snapshots;
 
   /**
    * Maps zeroed pages. `address` and `size` are multiples of 4096.

@@ -74,6 +74,16 @@ export class Mappings {
     return Math.min(Number(end - start), size);
   }
 
+  /** The regions as they are now. */
+  copy(): readonly Region[] {
+    return [...this.#regions];
+  }
+
+  /** Goes back to what `copy` gave. */
+  replace(regions: readonly Region[]): void {
+    this.#regions = [...regions];
+  }
+
   /** Whether the guest could write code: some page is writable and executable at once. */
   get selfModifiable(): boolean {
     return this.#regions.some((region) => region.access === 'rwx');

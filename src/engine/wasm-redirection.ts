@@ -7,11 +7,14 @@ import {
   type ArrivalState,
   type ArrivalWatcher,
   type Exit,
+  type ExpectedEnd,
   GENERAL_REGISTERS,
   type Redirection,
   type RunOptions,
 } from './engine.ts';
 
+/** Of Reason in assembly/cpu/state.ts. */
+const UNTIL = 1;
 // The order of Watch in assembly/cpu/arrival.ts.
 const OFF = 0;
 const KEEP = 1;
@@ -24,7 +27,7 @@ export interface WasmRunner {
   /** @throws {EngineError} EBUSY, EINVAL */
   idle(operation: string): void;
   placeGate(address: bigint): void;
-  execute(options: RunOptions, body: () => number): Exit;
+  execute(options: RunOptions | undefined, body: () => number): Exit;
   start(options: RunOptions, leaves: boolean): number;
 }
 
@@ -81,6 +84,24 @@ export class WasmRedirection implements Redirection {
       watch.dispatched = (state & 2) !== 0;
       exports.watchArrivals(OFF, false, false, false, 0n);
     }
+  }
+
+  repeat({ from, until, budget }: RunOptions, times: number, frame: number, expected: ExpectedEnd): number {
+    this.#runner.idle('run');
+    const { exports, u64 } = this.#instance;
+    const { rax, rdx, instructions, arrivals } = expected;
+    const at = exports.EXPECTED.value / 8;
+    u64.set([rax, rdx, ...arrivals.flatMap(([address, passed]) => [address, passed ? 1n : 0n])], at);
+    let done = 0;
+    try {
+      this.#runner.execute(undefined, () => {
+        done = exports.repeat(times, from, until, budget, frame, instructions, arrivals.length) >>> 0;
+        return UNTIL;
+      });
+    } finally {
+      exports.watchArrivals(OFF, false, false, false, 0n);
+    }
+    return done;
   }
 
   /** The CPU's call; see HostCalls. */

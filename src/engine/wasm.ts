@@ -18,6 +18,7 @@ import {
 import { defaultJitMode, Jit, type JitCounts, type JitMode } from './jit/jit.ts';
 import { Mappings } from './mappings.ts';
 import { WasmRedirection } from './wasm-redirection.ts';
+import { WasmSnapshots } from './wasm-snapshots.ts';
 
 const PAGE = 4096;
 /** Bytes for decoded blocks: about 100,000 blocks of ten instructions. */
@@ -57,6 +58,7 @@ export async function createWasm(instance?: Instance, jit?: JitMode): Promise<Wa
 export class WasmEngine implements Engine {
   readonly name: EngineName = 'wasm';
   readonly redirection: WasmRedirection;
+  readonly snapshots: WasmSnapshots;
   readonly #instance: Instance;
   readonly #mappings = new Mappings();
   #gate: { readonly address: bigint; handler: GateHandler } | undefined;
@@ -77,6 +79,7 @@ export class WasmEngine implements Engine {
       execute: (options, body) => this.#execute(options, body),
       start: (options, leaves) => this.#start(options, leaves),
     });
+    this.snapshots = new WasmSnapshots(instance, this.#mappings, (operation) => this.#idle(operation));
     instance.host = {
       arrived: (low, high, dispatched) => this.redirection.arrived(low, high, dispatched),
       blockEntered: (low, high, size) => this.#blockEntered(low, high, size),
@@ -102,21 +105,22 @@ export class WasmEngine implements Engine {
     if (pages > MOST_PAGES || !exports.reservePages(Number(pages))) {
       throw new EngineError('ENOMEM', `no memory for ${size} bytes`, { operation: 'map' });
     }
-    exports.mapPages(address, Number(pages), accessBits(access));
+    if (!exports.mapPages(address, Number(pages), accessBits(access))) throw noMemory('map');
     this.#mappings.add(address, size, access);
   }
 
   unmap(address: bigint, size: bigint): void {
     this.#alive('unmap');
     this.#mappings.checkMapped('unmap', address, size);
-    this.#instance.exports.unmapPages(address, Number(size / BigInt(PAGE)));
+    if (!this.#instance.exports.unmapPages(address, Number(size / BigInt(PAGE)))) throw noMemory('unmap');
     this.#mappings.remove(address, size);
   }
 
   protect(address: bigint, size: bigint, access: Access): void {
     this.#alive('protect');
     this.#mappings.checkMapped('protect', address, size);
-    this.#instance.exports.protectPages(address, Number(size / BigInt(PAGE)), accessBits(access));
+    const pages = Number(size / BigInt(PAGE));
+    if (!this.#instance.exports.protectPages(address, pages, accessBits(access))) throw noMemory('protect');
     this.#mappings.protect(address, size, access);
   }
 
@@ -308,6 +312,10 @@ export class WasmEngine implements Engine {
     this.#alive(operation);
     if (this.#busy) throw busy(operation);
   }
+}
+
+function noMemory(operation: string): EngineError {
+  return new EngineError('ENOMEM', 'no memory to remember what the pages were', { operation });
 }
 
 function busy(operation: string): EngineError {

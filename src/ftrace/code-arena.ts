@@ -18,6 +18,7 @@ export class Arena {
   #next: bigint;
   /** Freed places by their size in bytes: nearly all that is handed out has one of a few sizes. */
   readonly #free = new Map<bigint, bigint[]>();
+  #changes = 0;
   readonly #held: () => boolean;
   /** Freed while it was held. */
   #waiting: { place: bigint; size: bigint }[] = [];
@@ -44,6 +45,11 @@ export class Arena {
     return this.#next;
   }
 
+  /** How often a place was handed out or given back. */
+  get changes(): number {
+    return this.#changes;
+  }
+
   /**
    * A place for `length` bytes.
    * @throws {SiteError} ENOMEM the space is used up
@@ -52,6 +58,7 @@ export class Arena {
     this.#settle();
     const size = roundUp(BigInt(length));
     const reused = this.#free.get(size)?.pop();
+    this.#changes++;
     if (reused !== undefined) return reused;
     const place = this.#next;
     if (place + size > this.#limit) {
@@ -79,6 +86,7 @@ export class Arena {
   #settle(): void {
     if (this.#waiting.length === 0 || this.#held()) return;
     for (const { place, size } of this.#waiting) {
+      this.#changes++;
       this.#engine.write(place, new Uint8Array(Number(size)).fill(FILLER));
       const places = this.#free.get(size);
       if (places === undefined) this.#free.set(size, [place]);

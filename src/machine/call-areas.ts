@@ -25,7 +25,7 @@ const MOST = 8192;
 export class CallAreas {
   readonly #engine: Engine;
   readonly #first: CallArea;
-  readonly #free: CallArea[];
+  #free: CallArea[];
   #made = 1;
 
   /** The first area is mapped already. */
@@ -33,6 +33,16 @@ export class CallAreas {
     this.#engine = engine;
     this.#first = { stack, data };
     this.#free = [this.#first];
+  }
+
+  /** How many are mapped. Set back to fewer where those after them were unmapped; none may be in use then. */
+  get made(): number {
+    return this.#made;
+  }
+
+  set made(count: number) {
+    this.#made = count;
+    this.#free = Array.from({ length: count }, (_, i) => this.#area(count - 1 - i));
   }
 
   /**
@@ -45,13 +55,7 @@ export class CallAreas {
     if (this.#made >= MOST) {
       throw new EngineError('ENOMEM', `${MOST} tasks are in calls, no stack is left`, { operation: 'call' });
     }
-    const { stack, data } = this.#first;
-    // as much as an area takes stays unmapped behind it
-    const offset = 2n * stack.size * BigInt(this.#made);
-    const area = {
-      stack: { base: stack.base + offset, size: stack.size },
-      data: { base: data.base + offset, size: data.size },
-    };
+    const area = this.#area(this.#made);
     this.#engine.map(area.stack.base, area.stack.size, 'rw');
     try {
       this.#engine.map(area.data.base, area.data.size, 'rw');
@@ -61,6 +65,17 @@ export class CallAreas {
     }
     this.#made++;
     return area;
+  }
+
+  /** Where the one lies that was made as this number. */
+  #area(index: number): CallArea {
+    const { stack, data } = this.#first;
+    // as much as an area takes stays unmapped behind it
+    const offset = 2n * stack.size * BigInt(index);
+    return {
+      stack: { base: stack.base + offset, size: stack.size },
+      data: { base: data.base + offset, size: data.size },
+    };
   }
 
   /** Gives an area back, with what stands in it. */

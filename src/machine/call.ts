@@ -48,6 +48,16 @@ export interface CallResult {
   readonly buffers: readonly (bigint | undefined)[];
 }
 
+/** What many equal calls did. */
+export interface ManyCalls {
+  /** The first one. */
+  readonly first: CallResult;
+  /** How many there were. Each one returned what the first did, after as many instructions, and arrived where it did. */
+  readonly calls: number;
+  /** Instructions of all of them. */
+  readonly instructions: number;
+}
+
 /** One instruction of a traced call. */
 export interface TraceStep {
   readonly ip: bigint;

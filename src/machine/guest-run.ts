@@ -41,6 +41,8 @@ export class GuestRun {
   /** The preempt count with which it waits, where guest code reads it. */
   preemptCount: number | undefined;
   parked = false;
+  /** Pieces it ran in: more than one where it was served or slept. */
+  pieces = 0;
   /** It is stepped by hand: between two steps the CPU's registers are those with which it waits. */
   stepped = false;
   /** It slept, and has not executed an instruction since. */

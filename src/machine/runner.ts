@@ -8,8 +8,8 @@ import type { Handlers } from '../ftrace/guest/handlers.ts';
 import type { Range, RangeSet } from '../ftrace/ranges.ts';
 import type { Task, TaskList } from '../livepatch/tasks.ts';
 import { decode } from '../x86/decode.ts';
-import { ARRIVING_REGISTERS, type Argument, prepareCall } from './arguments.ts';
-import type { Arrival, CallOptions } from './call.ts';
+import { ARGUMENT_REGISTERS, ARRIVING_REGISTERS, type Argument, prepareCall } from './arguments.ts';
+import type { Arrival, CallOptions, CallResult } from './call.ts';
 import { type CallArea, CallAreas, type CallRoom, roomBelow, wholeArea } from './call-areas.ts';
 import { type CpuState, restoreCpu, saveCpu, saved } from './cpu-state.ts';
 import type { GuestMap } from './guest-map.ts';
@@ -38,6 +38,9 @@ export interface RunnerParts {
   readonly map: GuestMap;
 }
 
+/** Quads of a frame, and arrivals, that Redirection.repeat takes. */
+const MOST_REPEATED = 64;
+
 /** A task's calls, the outermost first; the last one is where the task is. */
 interface TaskRuns {
   readonly area: CallArea;
@@ -53,22 +56,35 @@ export interface BeginOptions extends CallOptions {
 /** The calls of one machine. */
 export class Runner {
   readonly #parts: RunnerParts;
-  readonly #areas: CallAreas;
+  /** Stacks and buffers. */
+  readonly areas: CallAreas;
   readonly #tasks = new Map<Task, TaskRuns>();
   readonly #services = new Map<bigint, Service>();
   /** The run that has the CPU; its task is the current one. */
   #running: GuestRun | undefined;
   /** The state of the glue that the engine knows. */
   #glueKnown = -1;
+  #served = 0;
 
   constructor(parts: RunnerParts) {
     this.#parts = parts;
-    this.#areas = new CallAreas(parts.engine, parts.map);
+    this.areas = new CallAreas(parts.engine, parts.map);
   }
 
   /** True while the engine runs: nothing else can be begun then. Not true in a service, where a run only waits. */
   get busy(): boolean {
     return this.#running !== undefined;
+  }
+
+  /** Services that ran so far: each may have changed anything. */
+  get served(): number {
+    return this.#served;
+  }
+
+  /** Whether any task is in a call. */
+  get inUse(): boolean {
+    this.#reclaim();
+    return this.#running !== undefined || this.#tasks.size > 0;
   }
 
   /** The run that has the CPU now. */
@@ -133,7 +149,7 @@ export class Runner {
     if (outer?.parked === true && context === 'task') {
       throw new EngineError('EBUSY', `task '${task.name}' is parked; resume it first`, { operation });
     }
-    const owned = this.#tasks.get(task) ?? { area: this.#areas.take(), runs: [] };
+    const owned = this.#tasks.get(task) ?? { area: this.areas.take(), runs: [] };
     this.#tasks.set(task, owned);
     try {
       const { room, frame } = this.#roomIn(owned);
@@ -194,6 +210,7 @@ export class Runner {
       if (run.resumed) this.serveAt(run, engine.readRegister('rip'));
       for (;;) {
         const exit = this.#runPiece(run);
+        run.pieces++;
         run.instructions += exit.instructions;
         const ended = { ...exit, instructions: run.instructions };
         if (exit.reason !== 'stopped') return ended;
@@ -208,6 +225,32 @@ export class Runner {
     } finally {
       this.#take();
       if (!run.parked) this.#leave(run.parts.task, run);
+    }
+  }
+
+  /**
+   * Makes a call that is ready many times, where the engine can do so without the host; the run is over then.
+   *
+   * @param like a run of the same call, and how it ended
+   * @returns how many of them in a row ended like it, or undefined where the host must make each
+   */
+  repeat(run: GuestRun, times: number, args: number, like: GuestRun, ended: CallResult): number | undefined {
+    const { engine } = this.#parts;
+    const frame = 1 + Math.max(0, args - ARGUMENT_REGISTERS.length);
+    try {
+      const most = Math.max(frame, like.arrivals.length);
+      // what the host has a part in, it must make itself
+      if (engine.redirection === undefined || like.pieces > 1 || most > MOST_REPEATED) return undefined;
+      const { budget, returnTo } = run.parts;
+      const options = { from: engine.readRegister('rip'), until: returnTo, budget };
+      return engine.redirection.repeat(options, times, frame, {
+        rax: ended.returns,
+        rdx: ended.rdx,
+        instructions: ended.instructions,
+        arrivals: like.arrivals.map(({ arrival, dispatched }) => [arrival.address, dispatched] as const),
+      });
+    } finally {
+      this.end(run);
     }
   }
 
@@ -244,6 +287,7 @@ export class Runner {
   serveAt(run: GuestRun, ip: bigint): boolean {
     const service = this.#services.get(ip);
     if (service === undefined) return false;
+    this.#served++;
     const { engine, core } = this.#parts;
     const { task, context } = run.parts;
     run.cpu = saveCpu(engine);
@@ -342,7 +386,7 @@ export class Runner {
       this.#parts.core.setContext(task.handle, outer?.parts.context ?? 'task');
     }
     if (outer !== undefined) return;
-    this.#areas.give(owned.area);
+    this.areas.give(owned.area);
     this.#tasks.delete(task);
   }
 
@@ -350,7 +394,7 @@ export class Runner {
   #reclaim(): void {
     for (const [task, { area }] of this.#tasks) {
       if (this.#parts.tasks.get(task.name) === task) continue;
-      this.#areas.give(area);
+      this.areas.give(area);
       this.#tasks.delete(task);
     }
   }

@@ -19,6 +19,7 @@ export interface CountedRow {
   readonly family: Family;
   readonly effect: Effect;
   readonly note?: string;
+  readonly baseline?: string;
   /** Absent where it could not be counted; `reason` says why. */
   readonly counts?: Counts;
   /** The engine that single-stepped to the same counts; absent where none did. */

@@ -1,5 +1,6 @@
 // Two results side by side: which exact counts changed, and which times did beyond their spread.
-import type { BenchResult } from './bench.ts';
+import { JsonNode } from '../json.ts';
+import { BENCH_FORMAT, type BenchResult } from './bench.ts';
 import { COUNT_NAMES } from './counts.ts';
 
 /** One figure that is not what it was. */
@@ -66,4 +67,27 @@ export function compareBench(before: BenchResult, after: BenchResult, threshold:
 function percentOf(before: number, after: number): number {
   if (before === after) return 0;
   return before === 0 ? Number.POSITIVE_INFINITY : ((after - before) / before) * 100;
+}
+
+/**
+ * An older result as it was printed: as much of it as is compared.
+ * @throws {ScenarioError} EINVAL it is no result; `jsonPath` says where
+ */
+export function readBench(value: unknown, file?: string): BenchResult {
+  const root = new JsonNode(value, '$', file, 'bench');
+  root.need('format').oneOf([BENCH_FORMAT]);
+  for (const row of root.need('counts').array()) {
+    row.need('id').name();
+    const counts = row.get('counts');
+    for (const name of counts === undefined ? [] : COUNT_NAMES) counts?.need(name).count(0, Number.MAX_SAFE_INTEGER);
+  }
+  for (const times of root.need('times').array()) {
+    times.need('engine').name();
+    for (const row of times.need('rows').array()) {
+      row.need('id').name();
+      row.need('ratio').number();
+      for (const name of ['median', 'low', 'high']) row.need('summary').need(name).number();
+    }
+  }
+  return value as BenchResult;
 }

@@ -17,6 +17,8 @@ export interface Mechanism {
   readonly effect: Effect;
   /** What a reader must know to read the figures. */
   readonly note?: string;
+  /** The row that its times are compared with; the unpatched call by default. */
+  readonly baseline?: string;
   /** Sets the call up on a new engine. @throws {EngineError} ENODEV the engine is not present on this host */
   make(engine: EngineName): Promise<Subject>;
 }

@@ -2,7 +2,7 @@
 import { ADDRESS_LIMIT, hex } from '../address.ts';
 import { JsonNode } from '../json.ts';
 import { type Mechanism, makeProgram, type Program } from './mechanism.ts';
-import { BENCH_CODE, BENCH_STACK, BENCH_TABLE, type Placed } from './subject.ts';
+import { BENCH_MEMORY, type Placed } from './subject.ts';
 
 export const OWN_FORMAT = 'tramp64-bench-bytes/1';
 
@@ -82,7 +82,7 @@ function readPart(node: JsonNode): Placed {
   const end = address + BigInt(bytes.length);
   if (bytes.length === 0) throw node.need('bytes').error('EINVAL', 'expected at least one byte');
   if (end > ADDRESS_LIMIT) throw node.error('EINVAL', 'the bytes go past the last address');
-  const taken = [BENCH_CODE, BENCH_STACK, BENCH_TABLE].find(({ base, size }) => address < base + size && end > base);
+  const taken = BENCH_MEMORY.find(({ base, size }) => address < base + size && end > base);
   if (taken !== undefined) throw node.error('EINVAL', `the measurement has its own memory at ${hex(taken.base)}`);
   return { address, bytes };
 }

@@ -37,6 +37,10 @@ export const BENCH_STACK = { base: 0x7000_0000n, size: 0x10000n } as const;
 export const BENCH_CODE = { base: 0x7100_0000n, size: 0x1000n } as const;
 /** Pointers to the functions that the timed loop calls. */
 export const BENCH_TABLE = { base: 0x7200_0000n, size: 0x80000n } as const;
+/** Buffers that calls are given. */
+export const BENCH_DATA = { base: 0x7300_0000n, size: 0x10000n } as const;
+/** All of it. */
+export const BENCH_MEMORY = [BENCH_STACK, BENCH_CODE, BENCH_TABLE, BENCH_DATA] as const;
 /** Where a single call returns to. */
 export const RETURN = BENCH_CODE.base + 0xf00n;
 /** rsp at the entry of a measured call: rsp + 8 is a multiple of 16 (System V ABI 3.2.2). */
@@ -58,9 +62,29 @@ export function place(engine: Engine, segments: readonly Placed[]): void {
 
 /** Maps what the measurement needs for itself. */
 export function prepare(engine: Engine): void {
-  engine.map(BENCH_STACK.base, BENCH_STACK.size, 'rw');
   engine.map(BENCH_CODE.base, BENCH_CODE.size, 'rx');
-  engine.map(BENCH_TABLE.base, BENCH_TABLE.size, 'rw');
+  for (const { base, size } of [BENCH_STACK, BENCH_TABLE, BENCH_DATA]) engine.map(base, size, 'rw');
+}
+
+/** Where texts lie for the timed calls, and the arguments as registers hold them. */
+export function placeTexts(args: readonly (bigint | string)[]): {
+  values: bigint[];
+  texts: { at: bigint; bytes: Uint8Array }[];
+} {
+  let next: bigint = BENCH_DATA.base;
+  const texts: { at: bigint; bytes: Uint8Array }[] = [];
+  const values = args.map((value) => {
+    if (typeof value === 'bigint') return value;
+    const bytes = new TextEncoder().encode(`${value}\0`);
+    const at = next;
+    next = (next + BigInt(bytes.length) + 15n) & ~15n;
+    if (next > BENCH_DATA.base + BENCH_DATA.size) {
+      throw new EngineError('ENOMEM', `the texts do not fit into ${BENCH_DATA.size} bytes`, { operation: 'measure' });
+    }
+    texts.push({ at, bytes });
+    return at;
+  });
+  return { values, texts };
 }
 
 /** Sets the registers of one call and its return address. */

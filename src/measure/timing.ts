@@ -14,7 +14,7 @@ export interface TimedRow {
   /** Nanoseconds per call, one a round, the loop included. */
   readonly ns: readonly number[];
   readonly summary: Summary;
-  /** To the unpatched call of the same round; the median over the rounds. */
+  /** To the unpatched call, or the row's own baseline, in the same round; the median over the rounds. */
   readonly ratio: number;
 }
 
@@ -46,6 +46,7 @@ const WARM_UP = 20;
 
 interface Lane {
   readonly id: string;
+  readonly baseline: string;
   readonly subject: Subject;
   calls: number;
   readonly ns: number[];
@@ -86,17 +87,14 @@ export async function timeRows(
 }
 
 /** Rows with their ratios, from samples in the order of rounds. */
-export function rowsOf(lanes: readonly { id: string; calls: number; ns: readonly number[] }[]): TimedRow[] {
-  const base = lanes.find(({ id }) => id === BASELINE)?.ns ?? [];
+export function rowsOf(lanes: readonly Pick<Lane, 'id' | 'baseline' | 'calls' | 'ns'>[]): TimedRow[] {
   return lanes
     .filter(({ ns }) => ns.length > 0)
-    .map(({ id, calls, ns }) => ({
-      id,
-      calls,
-      ns,
-      summary: summary(ns),
-      ratio: summary(ns.slice(0, base.length).map((time, i) => time / (base[i] ?? Number.NaN))).median,
-    }));
+    .map(({ id, baseline, calls, ns }) => {
+      const base = lanes.find((lane) => lane.id === baseline)?.ns ?? [];
+      const ratios = ns.slice(0, base.length).map((time, i) => time / (base[i] ?? Number.NaN));
+      return { id, calls, ns, summary: summary(ns), ratio: summary(ratios).median };
+    });
 }
 
 async function laneOf(mechanism: Mechanism, engine: EngineName, sample: number): Promise<Lane> {
@@ -110,7 +108,7 @@ async function laneOf(mechanism: Mechanism, engine: EngineName, sample: number):
       spent += ns;
       calls = Math.max(LEAST_CALLS, Math.min(MOST_CALLS, Math.round((calls * sample * 1e6) / Math.max(ns, 1))));
     }
-    return { id: mechanism.id, subject, calls, ns: [] };
+    return { id: mechanism.id, baseline: mechanism.baseline ?? BASELINE, subject, calls, ns: [] };
   } catch (error) {
     subject.dispose();
     throw error;

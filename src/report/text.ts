@@ -1,6 +1,7 @@
 // Reports for people: a scenario call by call, an image as a table, and the last line that counts what was not judged.
 import { hex } from '../address.ts';
 import type { ScenarioResult, StepResult, Verdict } from '../scenario/run.ts';
+import type { Scenario } from '../scenario/scenario.ts';
 import type { FunctionVerdict, ImageVerdict } from '../scenario/verify-image.ts';
 import { count, type Paint, plain, table } from './table.ts';
 
@@ -38,6 +39,28 @@ export function stepText(
 export function scenarioSummary({ summary }: ScenarioResult): string {
   const { steps, failed, notJudged } = summary;
   return `${count(steps, 'step')}: ${steps - failed - notJudged} hold, ${failed} failed, ${notJudged} not judged`;
+}
+
+/** A scenario that asks a question, and what became of it. */
+export interface Answered {
+  readonly name: string;
+  readonly scenario: Pick<Scenario, 'question' | 'answer'>;
+  readonly result: ScenarioResult;
+}
+
+/** Scenarios that ask questions: under each question one line for each answer, and whether its steps hold. */
+export function answersText(answered: readonly Answered[], paint: Paint = plain): string {
+  const lines: string[] = [];
+  const width = answered.reduce((widest, { name }) => Math.max(widest, name.length), 0);
+  let asked: string | undefined;
+  for (const { name, scenario, result } of answered) {
+    if (scenario.question !== asked) lines.push(paint('bold', scenario.question ?? ''));
+    asked = scenario.question;
+    const { failed, notJudged } = result.summary;
+    const verdict: Verdict = failed > 0 ? 'broken' : notJudged > 0 ? 'not judged' : 'holds';
+    lines.push(`  ${mark(verdict, paint)} ${name.padEnd(width)}  ${scenario.answer ?? ''}`);
+  }
+  return lines.join('\n');
 }
 
 /** The functions of an image: a table, or for a large image what does not hold, grouped by reason. */

@@ -128,6 +128,32 @@ describe.each(ENGINES)('on %s', (engine) => {
     machine.dispose();
   });
 
+  test('many equal calls are made exactly, each one checked, with arguments on the stack too', async () => {
+    const machine = await loaded(engine);
+    patch(machine);
+    const { first, calls, instructions } = machine.callMany('divide', [100n, 7n], 50);
+    expect(facts(first)).toEqual(facts(machine.call('divide', [100n, 7n])));
+    expect({ calls, instructions }).toEqual({ calls: 50, instructions: 50 * first.instructions });
+    expect(machine.core.counters().calls).toBe(51);
+    const eight = [1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n];
+    expect(machine.callMany('sum_eight', eight, 9).first.returns).toBe(machine.call('sum_eight', eight).returns);
+    for (const times of [0, -1, 1.5, 2 ** 32])
+      expect(() => machine.callMany('divide', [1n, 1n], times)).toThrow(RangeError);
+    machine.dispose();
+  });
+
+  test('a call that ends otherwise the next time is no equal call: EIO', async () => {
+    const machine = await loaded(engine);
+    const data = GUEST_MAP.modules.base + 0x1100_0000n;
+    machine.engine.map(data, 0x1000n, 'rw');
+    // inc dword [rdi]; xor eax, eax; cmp dword [rdi], 4; sete al; ret
+    machine.engine.write(LOOP, Uint8Array.of(0xff, 0x07, 0x31, 0xc0, 0x83, 0x3f, 0x04, 0x0f, 0x94, 0xc0, 0xc3));
+    const error = catchError(EngineError, () => machine.callMany(LOOP, [data], 10));
+    expect(error).toMatchObject({ code: 'EIO' });
+    expect(error.message).toMatch(/call 4 of 10 ended otherwise/);
+    machine.dispose();
+  });
+
   test('the task that calls is the one whose patch state decides', async () => {
     const machine = await loaded(engine, 'manual');
     patch(machine);

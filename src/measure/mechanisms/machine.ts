@@ -5,7 +5,7 @@ import { GATE } from '../../ftrace/kernel-text.ts';
 import type { KernelVersion, TrampolineKind } from '../../ftrace/trampoline.ts';
 import { USER_MAP } from '../../machine/guest-map.ts';
 import { Machine, type MachineOptions } from '../../machine.ts';
-import { prepare, type Subject } from '../subject.ts';
+import { placeTexts, prepare, type Subject } from '../subject.ts';
 import { ARGUMENT, NEW_ADDS, OLD_ADDS } from './hot.ts';
 import { HOT_OBJECT_BASE64 } from './hot-object.generated.ts';
 
@@ -50,7 +50,9 @@ export async function makeMachine(engine: EngineName, setup: MachineSetup): Prom
 /** The call to measure, by name. */
 interface MachineCall extends Pick<Subject, 'returns' | 'portable' | 'entries'> {
   readonly entry: string;
-  readonly reaches: string;
+  readonly reaches: string | bigint;
+  /** Integers, and texts passed by address. */
+  readonly args?: readonly (bigint | string)[];
 }
 
 /**
@@ -59,14 +61,17 @@ interface MachineCall extends Pick<Subject, 'returns' | 'portable' | 'entries'> 
  */
 export function subjectOf(machine: Machine, setUp: () => MachineCall): Subject {
   try {
-    const { entry, reaches, ...call } = setUp();
-    machine.call(entry, [ARGUMENT]);
-    prepare(machine.engine);
+    const { entry, reaches, args = [ARGUMENT], ...call } = setUp();
+    machine.call(entry, args);
+    const { engine } = machine;
+    prepare(engine);
+    const { values, texts } = placeTexts(args);
+    for (const { at, bytes } of texts) engine.write(at, bytes);
     return {
       ...call,
-      engine: machine.engine,
+      engine,
       entry: machine.address(entry),
-      args: [ARGUMENT],
+      args: values,
       reaches: machine.address(reaches),
       gate: machine.address(GATE),
       dispose: () => machine.dispose(),
