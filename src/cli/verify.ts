@@ -4,15 +4,16 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { imageJson, scenarioJson, totalJson } from '../report/json.ts';
-import { imageText, scenarioSummary, stepText, totalText } from '../report/text.ts';
+import { imageText, juryText, scenarioSummary, stepText, totalText } from '../report/text.ts';
+import type { EngineChoice } from '../scenario/confirm.ts';
 import { parseScenario } from '../scenario/read.ts';
-import { runScenario } from '../scenario/run.ts';
-import { verifyImage } from '../scenario/verify-image.ts';
+import { runTogether } from '../scenario/run-together.ts';
+import { verifyTogether } from '../scenario/verify-together.ts';
 import { isElf, readBeside, readInput } from './files.ts';
 import { exitStatus, type MachineChoice, machineOptions, type Total } from './options.ts';
 import { paint, print, printJson, progress } from './terminal.ts';
 
-interface VerifyOptions extends MachineChoice {
+interface VerifyOptions extends MachineChoice<EngineChoice> {
   json?: boolean;
   strict?: boolean;
 }
@@ -34,8 +35,11 @@ export function addVerify(program: Command): void {
     )
     .argument('[FILE...]', 'ELF objects and scenarios (JSON)')
     .option('--json', 'print one JSON document')
-    .option('--strict', 'exit with 3 where anything was not judged');
-  machineOptions(command).action(async (files: string[], options: VerifyOptions) => {
+    .option('--strict', 'exit with 3 where anything was not judged or is unconfirmed');
+  machineOptions(command, {
+    all: 'every engine that is here, and a difference fails',
+    auto: 'wasm, confirmed on unicorn as far as that is trusted',
+  }).action(async (files: string[], options: VerifyOptions) => {
     process.exitCode = await verify(files.length > 0 ? files : await examples(), options);
   });
 }
@@ -50,6 +54,7 @@ async function verify(files: readonly string[], options: VerifyOptions): Promise
     total.judged += one.total.judged;
     total.failed += one.total.failed;
     total.notJudged += one.total.notJudged;
+    if (one.total.unconfirmed !== undefined) total.unconfirmed = (total.unconfirmed ?? 0) + one.total.unconfirmed;
     if (options.json !== true) print('');
   }
   const [only] = results;
@@ -64,19 +69,21 @@ async function verifyScenario(file: string, bytes: Uint8Array, options: VerifyOp
   if (json !== true) print(paint('bold', file));
   const onStep =
     json === true ? {} : { onStep: (step: Parameters<typeof stepText>[0]) => print(stepText(step, paint)) };
-  const result = await runScenario(scenario, { ...machine, read: readBeside, ...onStep });
-  if (json !== true) print(scenarioSummary(result));
-  const { steps, failed, notJudged } = result.summary;
-  return { result: scenarioJson(result), total: { judged: steps - notJudged, failed, notJudged } };
+  const result = await runTogether(scenario, { ...machine, read: readBeside, ...onStep });
+  if (json !== true) print([scenarioSummary(result), ...juryText(result.jury)].join('\n'));
+  const { steps, failed, notJudged, unconfirmed } = result.summary;
+  const total = { judged: steps - notJudged, failed, notJudged };
+  return { result: scenarioJson(result), total: unconfirmed === undefined ? total : { ...total, unconfirmed } };
 }
 
 async function verifyObject(file: string, bytes: Uint8Array, options: VerifyOptions): Promise<Verified> {
   const { json, strict: _, ...machine } = options;
   const line = progress(basename(file));
-  const result = await verifyImage(bytes, basename(file), { ...machine, onFunction: line.update }).finally(line.end);
-  if (json !== true) print(imageText(result, paint));
-  const { holds, failed, notJudged } = result.summary;
-  return { result: imageJson(result), total: { judged: holds + failed, failed, notJudged } };
+  const result = await verifyTogether(bytes, basename(file), { ...machine, onFunction: line.update }).finally(line.end);
+  if (json !== true) print([imageText(result, paint), ...juryText(result.jury)].join('\n'));
+  const { holds, failed, notJudged, unconfirmed } = result.summary;
+  const total = { judged: holds + failed, failed, notJudged };
+  return { result: imageJson(result), total: unconfirmed === undefined ? total : { ...total, unconfirmed } };
 }
 
 /** The shipped scenarios, then the shipped objects. They lie beside the code, in src/ as in dist/. */
