@@ -94,6 +94,16 @@ export {
 } from './machine.ts';
 export * from './measure/index.ts';
 export type { EngineChoice, Jury } from './scenario/confirm.ts';
+export {
+  type PlanEntry,
+  type PlanOptions,
+  type PlanResult,
+  type PlanRow,
+  type PlanStep,
+  type PlanWarning,
+  type PlanWarningKind,
+  planScenario,
+} from './scenario/plan.ts';
 export { parseScenario } from './scenario/read.ts';
 export {
   type FileReader,

@@ -16,6 +16,8 @@ import { mirrorPatch } from './livepatch/guest-mirror.ts';
 import { Livepatch } from './livepatch/livepatch.ts';
 import { Log } from './livepatch/log.ts';
 import type { PatchSpec } from './livepatch/patch.ts';
+import { applyRelocations, clearRelocations, type RelocationParts } from './livepatch/relocations.ts';
+import { ShadowVariables } from './livepatch/shadow.ts';
 import type { StackTrace } from './livepatch/stack-check.ts';
 import { type Task, TaskList } from './livepatch/tasks.ts';
 import type { Argument } from './machine/arguments.ts';
@@ -23,11 +25,15 @@ import { CALLEE_SAVED } from './machine/arguments.ts';
 import type { Arrival, CallOptions, CallResult, ManyCalls, TraceStep } from './machine/call.ts';
 import { callMany } from './machine/call-many.ts';
 import { budgetSpent, expectExit, nameOf } from './machine/exits.ts';
+import { GuestHeap } from './machine/guest-heap.ts';
 import { CANARY_OFFSET, GUEST_MAP, type GuestMap } from './machine/guest-map.ts';
 import type { GuestRun } from './machine/guest-run.ts';
 import { Images, type LoadOptions, type Location } from './machine/images.ts';
+import { placeKernelData } from './machine/kernel-data.ts';
+import { kernelServices } from './machine/kernel-services.ts';
 import { ModuleLife } from './machine/module-life.ts';
 import type { MachineOptions } from './machine/options.ts';
+import { ModuleParameters } from './machine/parameters.ts';
 import { patchStruct } from './machine/patch-struct.ts';
 import { busy, Runner } from './machine/runner.ts';
 import { SERVICE_STUB, type Service } from './machine/services.ts';
@@ -50,6 +56,10 @@ export class Machine {
   readonly tasks: TaskList;
   /** Makes calls of livepatch and ftrace fail on purpose. */
   readonly faults = new Faults();
+  /** What guest code has allocated with kmalloc. */
+  readonly heap: GuestHeap;
+  /** Shadow variables (L81). */
+  readonly shadow: ShadowVariables;
   readonly images: Images;
   readonly engine: Engine;
   readonly core: Core;
@@ -76,11 +86,14 @@ export class Machine {
     this.tasks = new TaskList(core, options.tasks);
     const map = options.map ?? GUEST_MAP;
     this.#map = map;
-    const { stack, data, perCpu, routines, handlers, kernelHeap, trampolines } = map;
+    const { stack, data, perCpu, routines, kernelData, handlers, kernelHeap, trampolines } = map;
     for (const region of [stack, data, perCpu]) engine.map(region.base, region.size, 'rw');
     engine.map(routines.base, routines.size, 'rx');
     const kernelText = writeKernelText(engine, routines.base);
+    engine.map(kernelData.base, kernelData.size, 'r');
+    const { symbols, parameterKinds } = placeKernelData(kernelData);
     this.#routines = kernelText.routines;
+    for (const [name, address] of symbols) this.#routines.set(name, address);
     this.#depths = kernelText.depths;
     this.#nextRoutine = kernelText.end;
     engine.writeRegister('gsBase', perCpu.base);
@@ -124,6 +137,12 @@ export class Machine {
       map,
       budget: options.budget ?? 1_000_000,
     });
+    const relocating: RelocationParts = {
+      log: this.log,
+      object: (name) => this.images.object(name),
+      read: (at, size) => engine.read(at, size),
+      write: (at, bytes) => engine.write(at, bytes),
+    };
     this.#stackWalk = new StackWalk({
       engine,
       imageAt: (at) => this.images.imageAt(at) ?? this.#handlers.text.imageAt(at),
@@ -156,6 +175,18 @@ export class Machine {
       image: (name) => this.images.scope(name),
       holder: (at) => this.images.holder(at),
       location: (at) => this.images.site(at),
+      relocate: (image, module) =>
+        applyRelocations(image, this.images.get(image)?.livepatchTables ?? [], module, relocating),
+      clearRelocations: (image, module) =>
+        clearRelocations(this.images.get(image)?.livepatchTables ?? [], module, relocating),
+    });
+    const say = (line: string): void => this.log.say(line);
+    this.heap = new GuestHeap(engine, this.#handlers.heap);
+    this.shadow = new ShadowVariables({
+      log: this.log,
+      allocate: (size) => this.heap.allocate(size, true),
+      free: (at) => this.heap.free(at),
+      write: (at, values) => engine.write(at, new Uint8Array(BigUint64Array.from(values).buffer)),
     });
     this.#snapshots = new MachineSnapshots({
       engine,
@@ -177,10 +208,28 @@ export class Machine {
       images: this.images,
       ftrace: this.ftrace,
       livepatch: this.livepatch,
+      parameters: new ModuleParameters({
+        engine,
+        heap: this.heap,
+        kinds: parameterKinds,
+        say,
+        runGuest: (target, args) => this.call(target, args, this.#awake()).returns,
+      }),
       glue: this.#glue,
-      say: (line) => this.log.say(line),
+      relocate: (image) => applyRelocations(image.name, image.livepatchTables, null, relocating),
+      say,
       runGuest: (target) => this.call(target, [], this.#awake()).returns,
     });
+    const services = kernelServices({
+      engine,
+      images: this.images,
+      log: this.log,
+      livepatch: this.livepatch,
+      heap: this.heap,
+      shadow: this.shadow,
+      runGuest: (task, target, args) => this.call(target, args, { task }).returns,
+    });
+    for (const [name, service] of services) this.serve(name, service);
     installGate({
       engine,
       core,

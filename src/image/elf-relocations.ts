@@ -32,34 +32,46 @@ export function readRelocations(
   file: ElfFile,
   symbolsOf: (table: ElfSection) => readonly ElfSymbol[],
 ): ElfRelocation[] {
-  const relocations: ElfRelocation[] = [];
-  for (const table of file.sections) {
+  return file.sections.flatMap((table) => {
     const target = file.type === 'relocatable' ? file.sections[table.info] : undefined;
-    if (!appliesAtLoad(table, file, target)) continue;
-    const fail = (fact: string, offset = table.offset) =>
-      imageError(reader.name, 'ENOEXEC', fact, { section: table.name, offset });
-    if (table.entrySize !== BigInt(RELA_SIZE) || table.bytes.length % RELA_SIZE !== 0) {
-      throw fail(`relocations of ${table.entrySize} bytes in ${table.size}`);
-    }
-    const symbolTable = file.sections[table.link];
-    if (symbolTable === undefined) throw fail(`symbol table ${table.link} is missing`);
-    // A static PIE without dynamic symbols names section 0.
-    const symbols = symbolTable.index === 0 ? [] : symbolsOf(symbolTable);
-    for (let at = table.offset; at < table.offset + table.bytes.length; at += RELA_SIZE) {
-      const number = reader.u32(at + 12);
-      if (number !== 0 && number >= symbols.length) throw fail(`symbol ${number} does not exist`, at);
-      relocations.push({
-        target,
-        table,
-        fileOffset: at,
-        offset: reader.u64(at),
-        type: reader.u32(at + 8),
-        symbol: number === 0 ? undefined : symbols[number],
-        addend: reader.i64(at + 16),
-      });
-    }
+    return appliesAtLoad(table, file, target) ? readTable(reader, file, table, target, symbolsOf) : [];
+  });
+}
+
+/**
+ * The relocations of one table of the kind RELA.
+ * @throws {ImageError} ENOEXEC the table or an index in it is out of range
+ */
+export function readTable(
+  reader: Reader,
+  file: ElfFile,
+  table: ElfSection,
+  target: ElfSection | undefined,
+  symbolsOf: (table: ElfSection) => readonly ElfSymbol[],
+): ElfRelocation[] {
+  const fail = (fact: string, offset = table.offset) =>
+    imageError(reader.name, 'ENOEXEC', fact, { section: table.name, offset });
+  if (table.entrySize !== BigInt(RELA_SIZE) || table.bytes.length % RELA_SIZE !== 0) {
+    throw fail(`relocations of ${table.entrySize} bytes in ${table.size}`);
   }
-  return relocations;
+  const symbolTable = file.sections[table.link];
+  if (symbolTable === undefined) throw fail(`symbol table ${table.link} is missing`);
+  // A static PIE without dynamic symbols names section 0.
+  const symbols = symbolTable.index === 0 ? [] : symbolsOf(symbolTable);
+  return Array.from({ length: table.bytes.length / RELA_SIZE }, (_, i) => {
+    const at = table.offset + i * RELA_SIZE;
+    const number = reader.u32(at + 12);
+    if (number !== 0 && number >= symbols.length) throw fail(`symbol ${number} does not exist`, at);
+    return {
+      target,
+      table,
+      fileOffset: at,
+      offset: reader.u64(at),
+      type: reader.u32(at + 8),
+      symbol: number === 0 ? undefined : symbols[number],
+      addend: reader.i64(at + 16),
+    };
+  });
 }
 
 function appliesAtLoad(table: ElfSection, file: ElfFile, target: ElfSection | undefined): boolean {

@@ -1,7 +1,7 @@
 // Parses and checks an ELF64 x86-64 file: header, sections, segments, symbols and relocations.
 
 import { SHT_DYNSYM, SHT_SYMTAB } from './elf-format.ts';
-import { type ElfRelocation, readRelocations } from './elf-relocations.ts';
+import { type ElfRelocation, readRelocations, readTable } from './elf-relocations.ts';
 import {
   type ElfSection,
   type ElfSegment,
@@ -73,9 +73,20 @@ export class ElfFile {
     return readRelocations(this.#reader, this, (table) => this.#symbolsOf(table));
   }
 
-  /** The relocation tables that a livepatch module brings for a later time: `.klp.rela.OBJECT.SECTION` (L25). */
-  livepatchTables(): ElfSection[] {
-    return this.sections.filter(isLivepatchTable);
+  /**
+   * The relocation tables that a livepatch module brings for a later time, `.klp.rela.OBJECT.SECTION` (L25), each with
+   * its relocations.
+   *
+   * @throws {ImageError} ENOEXEC a table, an index in it, or the section it changes is out of range
+   */
+  livepatchTables(): { table: ElfSection; relocations: ElfRelocation[] }[] {
+    return this.sections.filter(isLivepatchTable).map((table) => {
+      const target = this.sections[table.info];
+      return {
+        table,
+        relocations: readTable(this.#reader, this, table, target, (symbols) => this.#symbolsOf(symbols)),
+      };
+    });
   }
 
   #symbolsOf(table: ElfSection): readonly ElfSymbol[] {

@@ -1,6 +1,7 @@
 // A loaded image: laid out, relocated bytes with their symbols, functions and sites, ready to be mapped.
 
-import type { ElfSection, ElfType } from './elf-sections.ts';
+import type { ElfType } from './elf-sections.ts';
+import type { LivepatchTable } from './livepatch-tables.ts';
 import type { ImageSegment } from './memory.ts';
 import type { FunctionInfo, Site, Stray } from './sites.ts';
 import type { LoadedSymbol } from './symbols.ts';
@@ -34,8 +35,10 @@ export interface ImageParts {
   readonly unresolved: readonly string[];
   /** `.modinfo`: what a kernel module says of itself, tag to text. */
   readonly modinfo: ReadonlyMap<string, string>;
+  /** The sections that lie in memory, in file order; sizes in bytes. */
+  readonly sections: readonly { readonly name: string; readonly address: bigint; readonly size: number }[];
   /** `.klp.rela.OBJECT.SECTION` tables, which are not applied here (L25). */
-  readonly livepatchTables: readonly ElfSection[];
+  readonly livepatchTables: readonly LivepatchTable[];
 }
 
 /**

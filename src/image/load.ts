@@ -7,6 +7,7 @@ import type { ElfSymbol } from './elf-symbols.ts';
 import { FENTRY, FentryCalls } from './fentry.ts';
 import { type LoadedImage, makeImage } from './image.ts';
 import { type Layout, layOutSections, layOutSegments } from './layout.ts';
+import { livepatchTables } from './livepatch-tables.ts';
 import { imageError } from './reader.ts';
 import { applyRelocation, needsSlot, needsSymbol, placeOf, relocationError } from './relocate.ts';
 import { readSiteTable } from './site-table.ts';
@@ -71,7 +72,11 @@ export function loadImage(file: ElfFile, options: LoadOptions): LoadedImage {
     ehFrame: ehFrame(file, layout),
     unresolved,
     modinfo: modinfo(file),
-    livepatchTables: file.livepatchTables(),
+    sections: file.sections.flatMap((section) => {
+      const start = layout.section(section);
+      return start === undefined ? [] : [{ name: section.name, address: start, size: Number(section.size) }];
+    }),
+    livepatchTables: livepatchTables(file, layout),
   });
 }
 

@@ -101,17 +101,45 @@ export function applyRelocation(
   const S = symbol === undefined || !rule.symbol ? 0n : value(symbol);
   if (S === undefined) return;
   const terms = { S, A: addend, P, B: file.type === 'relocatable' ? base : layout.bias, G: G ?? 0n };
+  const encoded = encode(rule, terms);
+  if (typeof encoded === 'bigint') {
+    throw relocationError(file, relocation, 'ERANGE', `value ${hex(wrap(encoded))} does not fit in 32 bits`);
+  }
+  bytes.set(encoded);
+}
+
+/** The bytes of the value; the value itself where it does not fit. */
+function encode(rule: Rule, terms: Terms): Uint8Array | bigint {
   const result = BigInt.asIntN(64, rule.value(terms));
-  const view = dataView(bytes);
-  if (rule.size === 8) {
-    view.setBigUint64(0, wrap(result), true);
-    return;
-  }
-  const fits = rule.fit === 'unsigned' ? BigInt.asUintN(32, result) === result : BigInt.asIntN(32, result) === result;
-  if (!fits) {
-    throw relocationError(file, relocation, 'ERANGE', `value ${hex(wrap(result))} does not fit in 32 bits`);
-  }
-  view.setUint32(0, Number(BigInt.asUintN(32, result)), true);
+  const bytes = new Uint8Array(8);
+  dataView(bytes).setBigUint64(0, wrap(result), true);
+  const fits =
+    rule.fit === 'any' ||
+    (rule.fit === 'unsigned' ? BigInt.asUintN(32, result) === result : BigInt.asIntN(32, result) === result);
+  return fits ? bytes.subarray(0, rule.size) : result;
+}
+
+/** Bytes that a relocation changes; 0 for a type that is not known. */
+export function relocationSize(type: number): number {
+  return RULES.get(type)?.size ?? 0;
+}
+
+/** Types that the kernel's module loader applies (arch/x86/kernel/module.c). */
+const KERNEL_TYPES: ReadonlySet<number> = new Set([R.NONE, R.R64, R.PC32, R.PLT32, R.PC64, R.R32, R.R32S]);
+
+/**
+ * The bytes of one relocation, away from any file.
+ *
+ * @returns none for R_X86_64_NONE; `unknown` for a type that a kernel refuses; `overflow` where the value does not fit
+ */
+export function relocationBytes(
+  type: number,
+  { S, A, P }: { readonly S: bigint; readonly A: bigint; readonly P: bigint },
+): Uint8Array | 'unknown' | 'overflow' {
+  const rule = KERNEL_TYPES.has(type) ? RULES.get(type) : undefined;
+  if (rule === undefined) return 'unknown';
+  const encoded = encode(rule, { S, A, P, B: 0n, G: 0n });
+  return typeof encoded === 'bigint' ? 'overflow' : encoded;
 }
 
 /** How messages call a symbol. */

@@ -36,6 +36,13 @@ export interface EventFields {
   noLocation: { func: string };
   filterFailed: { func: string; error: number };
   registerFailed: { func: string; error: number };
+  klpSectionName: { section: string };
+  klpSymbolMark: { symbol: string };
+  klpSymbolName: { symbol: string };
+  klpVmlinuxSymbol: { symbol: string };
+  noPreviousState: { id: bigint };
+  shadowDuplicate: { object: bigint; id: bigint };
+  shadowFailed: { object: bigint; id: bigint; error: number };
 }
 
 /** A kind of event. */
@@ -107,7 +114,31 @@ const LINES: { readonly [K in EventKind]: readonly [LogLevel, (event: EventField
     'error', // L31
     ({ func, error }) => `failed to register ftrace handler for function '${func}' (${error})`,
   ],
+  klpSectionName: ['error', ({ section }) => `section ${section} has an incorrectly formatted name`], // L25
+  klpSymbolMark: ['error', ({ symbol }) => `symbol ${symbol} is not marked as a livepatch symbol`], // L25
+  klpSymbolName: ['error', ({ symbol }) => `symbol ${symbol} has an incorrectly formatted name`], // L25
+  klpVmlinuxSymbol: [
+    'error', // L25
+    ({ symbol }) => `invalid access to vmlinux symbol '${symbol}' from module-specific livepatch relocation section`,
+  ],
+  noPreviousState: ['warning', ({ id }) => `klp_get_prev_state(${id}) outside a transition`], // L80: a WARN
+  shadowDuplicate: [
+    'warning',
+    ({ object, id }) => `Duplicate shadow variable <${pointer(object)}, ${id.toString(16)}>`,
+  ], // L81
+  shadowFailed: [
+    'error', // L81
+    ({ object, id, error }) =>
+      `Failed to construct shadow variable <${pointer(object)}, ${id.toString(16)}> (${error})`,
+  ],
 };
+
+/** Texts of WARN, which have no prefix; one of WARN_ON has no text but a dump of registers, and makes no line here. */
+const WARN_KINDS: ReadonlySet<EventKind> = new Set(['shadowDuplicate']);
+const WARN_ON_KINDS: ReadonlySet<EventKind> = new Set(['noPreviousState']);
+
+/** What pr_fmt of kernel/livepatch puts before each line. */
+const PREFIX = 'livepatch: ';
 
 /** Lines of klp_try_switch_task: the selftests leave these off, and so does a log unless it is asked for them. */
 const SWITCH_KINDS: ReadonlySet<EventKind> = new Set(['running', 'unreliable', 'sleeping']);
@@ -117,6 +148,12 @@ export function eventText(event: LivepatchEvent): string {
   // the table has, for each kind, a function of that kind's fields
   const text = LINES[event.kind][1] as (event: LivepatchEvent) => string;
   return text(event);
+}
+
+/** The line that an event makes in the log; undefined for one that makes none: the hook alone is told of it. */
+export function eventLine(event: LivepatchEvent): string | undefined {
+  if (WARN_ON_KINDS.has(event.kind)) return undefined;
+  return WARN_KINDS.has(event.kind) ? eventText(event) : PREFIX + eventText(event);
 }
 
 /** The level an event is logged at. */
@@ -136,4 +173,9 @@ export function other(target: 'patched' | 'unpatched'): 'patched' | 'unpatched' 
 
 function doing(target: 'patched' | 'unpatched'): string {
   return target === 'patched' ? 'patching' : 'unpatching';
+}
+
+/** `%p` of printk, as with `no_hash_pointers`. */
+function pointer(address: bigint): string {
+  return address.toString(16).padStart(16, '0');
 }

@@ -86,6 +86,17 @@ export function decodePatch(memory: GuestMemory, address: bigint): GuestPatch {
   };
 }
 
+/**
+ * klp_get_state: the address of the state with this id of a patch, or 0 (L80).
+ * @throws {PatchError} EFAULT, EINVAL as decodePatch
+ */
+export function findState(memory: GuestMemory, patch: bigint, id: bigint): bigint {
+  const states = quad(memory.view(patch, KLP_PATCH.size, 'struct klp_patch'), KLP_PATCH.states);
+  if (states === 0n) return 0n;
+  const found = new Arrays(memory).read(states, STATES).find(([state]) => quad(state, KLP_STATE.id) === id);
+  return found?.[1] ?? 0n;
+}
+
 function decodeObject(memory: GuestMemory, arrays: Arrays, view: DataView, address: bigint): GuestObject {
   const name = quad(view, KLP_OBJECT.name);
   const funcs = quad(view, KLP_OBJECT.funcs);

@@ -34,6 +34,13 @@ export interface InitParts {
   holder(address: bigint): KernelSymbol | undefined;
   /** ftrace_location: the site of the function that starts at an address (F9). */
   location(address: bigint): bigint | undefined;
+  /**
+   * Applies the klp relocations that an image has for a module that is loaded now (L18, L25).
+   * @throws {PatchError} as applyRelocations
+   */
+  relocate(image: string, module: string): void;
+  /** Makes the places of those relocations zero again. */
+  clearRelocations(image: string, module: string): void;
 }
 
 /**
@@ -49,7 +56,9 @@ export function initPatch(spec: PatchSpec, listed: readonly Patch[], parts: Init
   if (image === undefined) {
     throw refusal(spec.name, 'EINVAL', `patch '${spec.name}' has no image '${imageName}'; load it first`);
   }
-  const objects = spec.objects.map((object) => linkObject(spec.name, object, image, parts));
+  // a caller without types may leave them out, as a module may (L9, L10)
+  if (!Array.isArray(spec.objects)) throw refusal(spec.name, 'EINVAL', `patch '${spec.name}' has no objects`);
+  const objects = spec.objects.map((object: ObjectSpec) => linkObject(spec.name, object, imageName, image, parts));
   const patch: Patch = { name: spec.name, spec, objects, enabled: false, forced: false };
   parts.faults.pass('sysfs-patch');
   if (spec.replace === true) patch.objects = addNops(patch, listed, parts.faults);
@@ -59,16 +68,27 @@ export function initPatch(spec: PatchSpec, listed: readonly Patch[], parts: Init
 }
 
 /** An object as the patch's module brings it, its own symbols resolved by the linker. */
-function linkObject(patch: string, object: ObjectSpec, image: SymbolScope, parts: InitParts): PatchObject {
+function linkObject(
+  patch: string,
+  object: ObjectSpec,
+  imageName: string,
+  image: SymbolScope,
+  parts: InitParts,
+): PatchObject {
   const { name, callbacks = {}, struct } = object;
   for (const callback of Object.values(callbacks)) {
     if (typeof callback === 'string') newSymbol(patch, callback, image);
   }
-  const funcs = object.funcs.map((func) => {
+  if (!Array.isArray(object.funcs)) {
+    throw refusal(patch, 'EINVAL', `object '${objectTitle(name)}' of patch '${patch}' has no funcs`);
+  }
+  const funcs = object.funcs.map((func: FuncSpec) => {
     if (func.newFunc === 0n) throw refusal(patch, 'EINVAL', `func '${func.oldName}' has no new function`, func.oldName);
     return makeFunc(patch, name, func, image, parts);
   });
-  return { name, funcs, callbacks, dynamic: false, struct, ...FRESH };
+  // an image that stays mapped between two enables stands for one that was inserted anew
+  if (name !== null) parts.clearRelocations(imageName, name);
+  return { name, funcs, callbacks, dynamic: false, struct, image: imageName, ...FRESH };
 }
 
 /**
@@ -110,7 +130,7 @@ function refusal(patch: string, code: 'EINVAL' | 'EEXIST', fact: string, func?: 
 export function initLoadedObject(object: PatchObject, scope: SymbolScope, parts: InitParts): void {
   const { faults, log } = parts;
   try {
-    if (object.name !== null) faults.pass('relocations'); // L18: those of vmlinux are applied when the module is loaded
+    relocateObject(object, parts);
     for (const func of object.funcs) {
       const { oldName: name, oldSympos: sympos } = func;
       const about = { operation: 'enable', patch: func.patch, func: name };
@@ -130,10 +150,15 @@ export function initLoadedObject(object: PatchObject, scope: SymbolScope, parts:
       needSize('new-size', func.newSize, (code) => refuse(code, { kind: 'newSizeUnknown', func: name }), faults);
     }
   } catch (error) {
-    forgetObject(object);
+    forgetObject(object, parts);
     throw error;
   }
   object.loaded = true;
+}
+
+/** klp_apply_object_relocs (L18); those of vmlinux are applied when the patch's module is loaded. */
+function relocateObject({ name, image }: PatchObject, { faults, relocate }: InitParts): void {
+  if (name !== null) faults.call('relocations', () => image !== undefined && relocate(image, name));
 }
 
 /** kallsyms_lookup_size_offset (L18). */
@@ -142,8 +167,13 @@ function needSize(point: 'size' | 'new-size', size: bigint, refuse: FaultRefusal
   if (size === 0n) throw refuse('ENOENT');
 }
 
-/** klp_free_object_loaded: the addresses of an object that is gone. */
-export function forgetObject(object: PatchObject): void {
+/**
+ * klp_clear_object_relocs and klp_free_object_loaded: what was resolved for an object that is gone.
+ * @param parts undefined leaves its relocations as they are, as kernels before 6.3 do (L25)
+ */
+export function forgetObject(object: PatchObject, parts: Pick<InitParts, 'clearRelocations'> | undefined): void {
+  const { name, image } = object;
+  if (name !== null && image !== undefined) parts?.clearRelocations(image, name);
   object.loaded = false;
   for (const func of object.funcs) func.old = undefined;
 }

@@ -7,7 +7,7 @@ import { FuncAttacher } from './attach.ts';
 import { type CallbackParts, CallbackRunner } from './callbacks.ts';
 import { type InitParts, initPatch } from './init.ts';
 import type { ModuleParts } from './modules.ts';
-import { objectTitle, type Patch, type PatchObject, type PatchSpec } from './patch.ts';
+import { funcsOf, objectTitle, type Patch, type PatchObject, type PatchSpec } from './patch.ts';
 import { PatchList } from './patch-list.ts';
 import { type Policy, refuseToSkip, refuseToUndercut, registers } from './policy.ts';
 import type { StackTrace } from './stack-check.ts';
@@ -121,6 +121,21 @@ export class Lifecycle {
     this.#start();
   }
 
+  /** See Livepatch.abandon. */
+  abandon(name: string): void {
+    const patch = this.patches.get(name);
+    if (patch === undefined) return;
+    for (const object of patch.objects) this.attacher.verify(object);
+    for (const object of patch.objects) if (object.patched) this.attacher.unpatchObject(object);
+    for (const func of funcsOf(patch)) this.attacher.setTransition(func, false);
+    if (this.#transition?.patch === patch) {
+      this.#transition = undefined;
+      this.#parts.core.setPatchStateAll('idle');
+    }
+    patch.enabled = false;
+    this.patches.forget(patch);
+  }
+
   reverse(running: Transition): void {
     running.reverse();
     this.#start();
@@ -174,6 +189,7 @@ export class Lifecycle {
       attacher,
       callbacks,
       init: this.#parts,
+      clearsRelocations: this.#parts.kernel !== '6.1',
       patches: () => patches.all,
       transitioning: () => this.#transition?.patch,
     };

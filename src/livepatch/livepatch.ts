@@ -22,6 +22,8 @@ export class Livepatch {
   readonly #parts: LivepatchParts;
   readonly #life: Lifecycle;
   #busy = false;
+  /** WARN_ON_ONCE of klp_get_prev_state. */
+  #warnedOfState = false;
 
   constructor(parts: LivepatchParts) {
     this.#parts = parts;
@@ -228,10 +230,31 @@ export class Livepatch {
     return found && stateOf(found.spec, id);
   }
 
-  /** klp_get_prev_state: the state with this id before the patch in transition; undefined without one (L80). */
-  previousState(id: number): StateSpec | undefined {
+  /**
+   * klp_get_prev_state: the state with this id before the patch in transition, or undefined. Outside a transition there is
+   * none, and the first such question is an event (L80).
+   */
+  previousState(id: number | bigint): StateSpec | undefined {
     const running = this.#life.transition;
-    return running && lastState(this.#life.patches.earlier(running.patch), id);
+    if (running !== undefined) return lastState(this.#life.patches.earlier(running.patch), Number(id));
+    if (!this.#warnedOfState) this.#parts.log.emit({ kind: 'noPreviousState', id: BigInt(id) });
+    this.#warnedOfState = true;
+    return undefined;
+  }
+
+  /**
+   * Takes a patch off whose module is freed under it, because its init failed after it had enabled the patch: no callback
+   * runs and nothing is logged. What the patch has replaced does not come back.
+   *
+   * @throws {SiteError} EFAULT, EINVAL a site was changed from outside (F11)
+   */
+  abandon(name: string): void {
+    this.#operate('load', () => this.#life.abandon(name));
+  }
+
+  /** @throws {PatchError} EBUSY the module of that name is held by its patch, or for good (L74) */
+  refuseRemoval(name: string): void {
+    this.#life.patches.refuseRemoval(name);
   }
 
   #transitionOf(operation: string, name: string): Transition {

@@ -1,10 +1,7 @@
 // The kernel log of one machine: lines in order, events with their text.
 import type { ErrnoName } from '../errors.ts';
 import { PatchError } from '../errors.ts';
-import { eventText, isSwitchAttempt, type LivepatchEvent } from './events.ts';
-
-/** What pr_fmt of kernel/livepatch puts before each line. */
-const PREFIX = 'livepatch: ';
+import { eventLine, eventText, isSwitchAttempt, type LivepatchEvent } from './events.ts';
 
 /** Lines that are kept; older ones are dropped, as a kernel's ring buffer does. */
 const KEPT = 1 << 16;
@@ -32,13 +29,19 @@ export class Log {
   /** Logs an event; the hook is told of all of them. */
   emit(event: LivepatchEvent): void {
     this.#onEvent?.(event);
-    if (this.#debug === 'all' || !isSwitchAttempt(event)) this.say(PREFIX + eventText(event));
+    const line = eventLine(event);
+    if (line !== undefined && (this.#debug === 'all' || !isSwitchAttempt(event))) this.say(line);
   }
 
   /** Writes a line of someone else's: a module's, or a script's. */
   say(line: string): void {
     this.#lines.push(line);
     if (this.#lines.length > 2 * KEPT) this.#lines = this.#lines.slice(-KEPT);
+  }
+
+  /** Adds to the last line, where there is one since the last `take` (KERN_CONT). */
+  append(text: string): void {
+    this.say((this.#lines.pop() ?? '') + text);
   }
 
   /** The lines since the last call. */

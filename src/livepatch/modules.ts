@@ -12,6 +12,8 @@ export interface ModuleParts {
   attacher: FuncAttacher;
   callbacks: CallbackRunner;
   init: InitParts;
+  /** Relocations become zero when a module goes, as since 6.3, so that it may come again (L25). */
+  clearsRelocations: boolean;
   /** The listed patches, in the order of enabling. */
   patches(): readonly Patch[];
   /** The patch in transition, or undefined. */
@@ -54,7 +56,7 @@ export function moduleComing(module: string, parts: ModuleParts): void {
       if (patch !== parts.transitioning()) callbacks.postPatch(patch, object);
     } catch (error) {
       log.emit({ kind: 'moduleRefused', patch: patch.name, module });
-      forgetObject(object);
+      forgetObject(object, init);
       revert(module, parts, patch);
       throw error;
     }
@@ -76,7 +78,7 @@ export function verifyModule(module: string, { attacher, patches }: ModuleParts)
 
 /** klp_cleanup_module_patches_limited: up to the patch `limit`, which is left out. */
 function revert(module: string, parts: ModuleParts, limit?: Patch): void {
-  const { log, attacher, callbacks } = parts;
+  const { log, attacher, callbacks, init, clearsRelocations } = parts;
   for (const { patch, object } of objectsOf(module, parts.patches())) {
     if (patch === limit) break;
     if (!object.loaded) continue;
@@ -86,7 +88,7 @@ function revert(module: string, parts: ModuleParts, limit?: Patch): void {
       attacher.unpatchObject(object);
       callbacks.postUnpatch(patch, object);
     }
-    forgetObject(object);
+    forgetObject(object, clearsRelocations || limit !== undefined ? init : undefined);
   }
 }
 

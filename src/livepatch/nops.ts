@@ -14,7 +14,15 @@ export function addNops(patch: Patch, listed: readonly Patch[], faults: Faults):
     let here = present.get(name);
     if (here === undefined) {
       faults.pass('nop-allocation');
-      const object: PatchObject = { name, funcs: [], callbacks: {}, dynamic: true, struct: undefined, ...FRESH };
+      const object: PatchObject = {
+        name,
+        funcs: [],
+        callbacks: {},
+        dynamic: true,
+        struct: undefined,
+        image: undefined,
+        ...FRESH,
+      };
       here = { object, funcs: new Set() };
       present.set(name, here);
     }

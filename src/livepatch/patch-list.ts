@@ -80,15 +80,26 @@ export class PatchList {
     return this.#inserted.get(name)?.held === true && !this.#patches.has(name) && !this.#replaced.has(name);
   }
 
+  /** @throws {PatchError} EBUSY the module of that name is held by its patch, or for good (L74) */
+  refuseRemoval(name: string): void {
+    if (this.#inserted.get(name)?.held !== true) return;
+    throw new PatchError('EBUSY', `module '${name}' is in use by its patch`, { operation: 'unload', patch: name });
+  }
+
+  /** A module that was freed while its patch was listed: as if neither had ever been there. */
+  forget(patch: Patch): void {
+    this.#patches.delete(patch.name);
+    this.#inserted.delete(patch.name);
+  }
+
   /**
    * Removes a patch's module.
    * @throws {PatchError} ENOENT it is not inserted · EBUSY its patch is listed, or was forced (L74)
    */
   removeModule(name: string): void {
     const about = { operation: 'unload', patch: name };
-    const module = this.#inserted.get(name);
-    if (module === undefined) throw new PatchError('ENOENT', `module '${name}' is not loaded`, about);
-    if (module.held) throw new PatchError('EBUSY', `module '${name}' is in use by its patch`, about);
+    if (!this.#inserted.has(name)) throw new PatchError('ENOENT', `module '${name}' is not loaded`, about);
+    this.refuseRemoval(name);
     this.#inserted.delete(name);
   }
 }

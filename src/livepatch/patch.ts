@@ -112,6 +112,8 @@ export interface PatchObject {
   readonly dynamic: boolean;
   /** Its struct klp_object in the guest, or undefined. */
   readonly struct: bigint | undefined;
+  /** The image that brings it, with its klp relocations; undefined where it was made for nops alone. */
+  readonly image: string | undefined;
   /** klp_is_object_loaded (L6). */
   loaded: boolean;
   patched: boolean;

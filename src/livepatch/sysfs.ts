@@ -89,8 +89,8 @@ export function sysfsWrite(path: string, value: string, patches: PatchList, acti
   else throw fail('EINVAL', `patch '${patch.name}' cannot be enabled again (L51)`);
 }
 
-/** kstrtobool. */
-function parseBool(text: string): boolean | undefined {
+/** kstrtobool: undefined where the text is no bool. */
+export function parseBool(text: string): boolean | undefined {
   if (/^(?:[yYtT1]|[oO][nN])/.test(text)) return true;
   if (/^(?:[nNfF0]|[oO][fF])/.test(text)) return false;
   return undefined;

@@ -22,6 +22,8 @@ export interface GuestMap {
   readonly modules: Region;
   /** The gate and the kernel's own routines. */
   readonly routines: Region;
+  /** Data of the kernel that modules import by name. */
+  readonly kernelData: Region;
   /** Handlers that are guest code, and their variables. */
   readonly handlers: Region;
   /** Trampolines. */
@@ -37,6 +39,7 @@ export const GUEST_MAP: GuestMap = {
   kernelText: { base: 0xffffffff81000000n, size: 0x1f000000n },
   modules: { base: 0xffffffffa0000000n, size: 0x20000000n },
   routines: { base: 0xffffffffc0000000n, size: 0x1000n },
+  kernelData: { base: 0xffffffffc0002000n, size: 0x1000n },
   handlers: { base: 0xffffffffc0004000n, size: 0xc000n },
   trampolines: { base: 0xffffffffc0010000n, size: 0x3e000000n },
 };
@@ -50,6 +53,7 @@ export const USER_MAP: GuestMap = {
   kernelText: { base: 0x10000000n, size: 0x1f000000n },
   modules: { base: 0x30000000n, size: 0x10000000n },
   routines: { base: 0x40000000n, size: 0x1000n },
+  kernelData: { base: 0x40002000n, size: 0x1000n },
   handlers: { base: 0x40004000n, size: 0xc000n },
   trampolines: { base: 0x40010000n, size: 0x2fff0000n },
 };

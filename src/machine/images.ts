@@ -8,6 +8,7 @@ import { loadImage } from '../image/load.ts';
 import type { ModuleState } from '../livepatch/patch.ts';
 import type { KernelSymbol, SymbolScope } from '../livepatch/symbols.ts';
 import type { GuestMap } from './guest-map.ts';
+import type { Parameters } from './parameters.ts';
 
 /** What an image is to the machine. */
 export type ImageKind = 'vmlinux' | 'module' | 'livepatch' | 'code';
@@ -23,9 +24,14 @@ export interface LoadOptions {
   kind?: ImageKind;
   /** What undefined symbols mean: an address, `'ret'` (a function that only returns), or `'image:symbol'`. */
   symbols?: Readonly<Record<string, bigint | string>>;
-  /** Of a module: what runs when it is loaded, and when it is unloaded. */
+  /**
+   * Of a module: what runs when it is loaded, and when it is unloaded; by default its own `init_module` and
+   * `cleanup_module`, where it has them.
+   */
   init?: ModuleRoutine;
   exit?: ModuleRoutine;
+  /** Of a module: what insmod sets its parameters to. */
+  params?: Parameters;
 }
 
 /** A place in the guest by name. */
@@ -171,6 +177,17 @@ export class Images {
     }
     for (const [name, start] of this.#routines) if (start === address) return { address, name, offset: 0n };
     return { address, name: hex(address), offset: 0n };
+  }
+
+  /** An address as %pS prints it, `symbol+0x5/0x20 [module]`; without offset and size as %ps does. */
+  symbolText(address: bigint, offset: boolean): string {
+    const image = this.imageAt(address);
+    const func = image?.functionAt(address);
+    if (image === undefined || func === undefined) return hex(address);
+    const kind = this.kindOf(image);
+    const module = kind === 'module' || kind === 'livepatch' ? ` [${image.name}]` : '';
+    const place = offset ? `+${hex(address - func.address)}/${hex(BigInt(func.size))}` : '';
+    return `${func.symbol.name}${place}${module}`;
   }
 
   /** The symbols livepatch looks functions up in: vmlinux for null, else the module of that name (L21). */

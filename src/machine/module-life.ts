@@ -6,6 +6,7 @@ import { SITE_SIZE } from '../ftrace/site.ts';
 import type { LoadedImage } from '../image/image.ts';
 import type { Livepatch } from '../livepatch/livepatch.ts';
 import type { Images, LoadOptions, ModuleRoutine } from './images.ts';
+import type { ModuleParameters } from './parameters.ts';
 
 /** What is told of an image that comes or goes. */
 export interface ModuleLifeParts {
@@ -14,6 +15,9 @@ export interface ModuleLifeParts {
   readonly livepatch: Livepatch;
   /** Sites and trampolines: code that no call arrives at. */
   readonly glue: RangeSet;
+  readonly parameters: ModuleParameters;
+  /** Applies the klp relocations of an image to vmlinux (L25). */
+  relocate(image: LoadedImage): void;
   /** Writes a line into the kernel log. */
   say(line: string): void;
   /** Calls a guest function that takes nothing, as a task that is awake; its rax. */
@@ -31,29 +35,35 @@ export class ModuleLife {
   /** See Machine.load. */
   load(bytes: Uint8Array, options: LoadOptions): LoadedImage {
     const { name } = options;
-    const { images, ftrace, livepatch, glue } = this.#parts;
+    const { images, ftrace, glue } = this.#parts;
     const image = images.load(bytes, options);
     ftrace.addSites(image.sites.map((site) => site.address));
     glue.add(entryRanges(image));
-    if (images.kindOf(image) !== 'module') {
-      images.setModuleState(name, 'LIVE');
-      return image;
-    }
     try {
-      livepatch.moduleComing(name);
-      try {
-        this.#init(name, options.init);
-      } catch (error) {
-        images.setModuleState(name, 'GOING');
-        livepatch.moduleGoing(name);
-        throw error;
-      }
+      this.#parts.relocate(image);
+      if (images.kindOf(image) === 'module') this.#insert(image, options);
     } catch (error) {
       this.#remove(image);
       throw error;
     }
     images.setModuleState(name, 'LIVE');
     return image;
+  }
+
+  /** From COMING to the end of init, in the kernel's order (load_module, do_init_module). */
+  #insert(image: LoadedImage, { init, params = {} }: LoadOptions): void {
+    const { images, livepatch, parameters } = this.#parts;
+    const { name } = image;
+    livepatch.moduleComing(name);
+    try {
+      parameters.set(image, params);
+      this.#init(name, init ?? (image.init === undefined ? undefined : 'init_module'));
+    } catch (error) {
+      images.setModuleState(name, 'GOING');
+      livepatch.moduleGoing(name);
+      livepatch.abandon(name);
+      throw error;
+    }
   }
 
   /** See Machine.unload. */
@@ -66,9 +76,11 @@ export class ModuleLife {
     if (images.kindOf(image) !== 'module') {
       throw new ImageError('EINVAL', `'${name}' is no module`, { operation: 'unload', image: name });
     }
-    this.#run(name, images.exitOf(name));
+    livepatch.refuseRemoval(name);
+    this.#run(name, images.exitOf(name) ?? (image.exit === undefined ? undefined : 'cleanup_module'));
     images.setModuleState(name, 'GOING');
     livepatch.moduleGoing(name);
+    if (livepatch.isInserted(name)) livepatch.unload(name);
     this.#remove(image);
   }
 
@@ -88,9 +100,10 @@ export class ModuleLife {
   }
 
   #remove(image: LoadedImage): void {
-    const { images, ftrace, glue } = this.#parts;
+    const { images, ftrace, glue, parameters } = this.#parts;
     ftrace.removeSites(image.sites.map((site) => site.address));
     glue.remove(entryRanges(image));
+    parameters.forget(image.name);
     images.unload(image.name);
   }
 }

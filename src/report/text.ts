@@ -3,6 +3,7 @@ import { hex } from '../address.ts';
 import type { Jury } from '../scenario/confirm.ts';
 import type { Verdict } from '../scenario/run.ts';
 import type { JointScenarioResult, JointStepResult } from '../scenario/run-together.ts';
+import type { Scenario } from '../scenario/scenario.ts';
 import type { JointFunctionVerdict, JointImageVerdict } from '../scenario/verify-together.ts';
 import { count, type Paint, plain, table } from './table.ts';
 
@@ -50,6 +51,28 @@ export function juryText(jury: Jury | undefined): string[] {
     `judged by ${jury.engines.join(', ')}`,
     ...jury.absent.map(({ name, why }) => `${name} did not take part: ${why}`),
   ];
+}
+
+/** A scenario that asks a question, and what became of it. */
+export interface Answered {
+  readonly name: string;
+  readonly scenario: Pick<Scenario, 'question' | 'answer'>;
+  readonly result: JointScenarioResult;
+}
+
+/** Scenarios that ask questions: under each question one line for each answer, and whether its steps hold. */
+export function answersText(answered: readonly Answered[], paint: Paint = plain): string {
+  const lines: string[] = [];
+  const width = answered.reduce((widest, { name }) => Math.max(widest, name.length), 0);
+  let asked: string | undefined;
+  for (const { name, scenario, result } of answered) {
+    if (scenario.question !== asked) lines.push(paint('bold', scenario.question ?? ''));
+    asked = scenario.question;
+    const { failed, notJudged } = result.summary;
+    const verdict: Verdict = failed > 0 ? 'broken' : notJudged > 0 ? 'not judged' : 'holds';
+    lines.push(`  ${mark(verdict, paint)} ${name.padEnd(width)}  ${scenario.answer ?? ''}`);
+  }
+  return lines.join('\n');
 }
 
 /** The functions of an image: a table, or for a large image what does not hold, grouped by reason. */

@@ -4,6 +4,7 @@ import type { StateSpec } from '../livepatch/patch.ts';
 import type { ImageKind } from '../machine/images.ts';
 import { readCallbacks, readRoutine } from './callbacks.ts';
 import { JsonNode } from './json.ts';
+import { readParams } from './params.ts';
 import {
   SCENARIO_FORMAT,
   type Scenario,
@@ -28,7 +29,7 @@ const MAX_TASKS = 1024;
  */
 export function parseScenario(text: string, file?: string): Scenario {
   const root = new JsonNode(parseJson(text, file), '$', file);
-  root.keys(['$schema', 'format', 'machine', 'images', 'patches', 'steps']);
+  root.keys(['$schema', 'format', 'question', 'answer', 'machine', 'images', 'patches', 'steps']);
   root.need('format').oneOf([SCENARIO_FORMAT]);
   root.get('$schema')?.string();
   const machine = readMachine(root.get('machine'));
@@ -48,6 +49,8 @@ export function parseScenario(text: string, file?: string): Scenario {
   };
   return {
     file,
+    question: root.get('question')?.string(),
+    answer: root.get('answer')?.string(),
     machine,
     images,
     patches: new Map(patches.map(({ spec }) => [spec.name, spec])),
@@ -95,7 +98,7 @@ function readMachine(node: JsonNode | undefined): ScenarioMachine {
 }
 
 function readImage(node: JsonNode, index: number): ScenarioImage {
-  node.keys(['name', 'file', 'kind', 'symbols', 'loaded', 'init', 'exit'], ['params']);
+  node.keys(['name', 'file', 'kind', 'symbols', 'loaded', 'init', 'exit', 'params']);
   const kinds: readonly ImageKind[] = ['vmlinux', 'module', 'livepatch', 'code'];
   const name = node.need('name');
   if (name.name().includes(':')) throw name.error('EINVAL', 'an image name holds no colon');
@@ -103,7 +106,7 @@ function readImage(node: JsonNode, index: number): ScenarioImage {
   const symbols: Record<string, bigint | string> = Object.create(null);
   for (const [symbol, value] of node.get('symbols')?.entries() ?? []) symbols[symbol] = readSymbol(value);
   const kind = node.get('kind')?.oneOf(kinds) ?? (index === 0 ? 'vmlinux' : 'code');
-  for (const key of ['loaded', 'init', 'exit']) {
+  for (const key of ['loaded', 'init', 'exit', 'params']) {
     if (kind !== 'module' && node.get(key) !== undefined) {
       throw node.need(key).error('EINVAL', `'${key}' goes with "kind": "module" only`);
     }
@@ -116,6 +119,7 @@ function readImage(node: JsonNode, index: number): ScenarioImage {
     loaded: node.get('loaded')?.boolean() ?? true,
     init: readRoutine(node.get('init')),
     exit: readRoutine(node.get('exit')),
+    params: readParams(node.get('params')),
     at: node,
   };
 }

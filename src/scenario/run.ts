@@ -4,6 +4,7 @@ import type { EngineName } from '../engine/engine.ts';
 import { EngineError, type ErrnoName, ScenarioError, TrampolineError } from '../errors.ts';
 import type { HandlerKind } from '../ftrace/guest/handlers.ts';
 import type { TrampolineKind } from '../ftrace/trampoline.ts';
+import type { Parameters } from '../machine/parameters.ts';
 import { Machine, type MachineOptions } from '../machine.ts';
 import type { Guest, Outcome, Scenario, ScenarioImage, Step } from './scenario.ts';
 
@@ -55,7 +56,7 @@ export class ScenarioRun {
   readonly #guest: Guest;
   readonly #results: StepResult[] = [];
 
-  private constructor(scenario: Scenario, machine: Machine, load: (image: string) => void) {
+  private constructor(scenario: Scenario, machine: Machine, load: Guest['load']) {
     this.#scenario = scenario;
     this.machine = machine;
     this.#guest = { machine, patches: scenario.patches, load };
@@ -87,11 +88,12 @@ export class ScenarioRun {
       ...(handler === undefined ? {} : { handler }),
     });
     try {
-      const load = (image: string): void => {
+      const load = (image: string, params: Parameters = {}): void => {
         const i = scenario.images.findIndex((one) => one.name === image);
         const { init, exit, ...options } = scenario.images[i] as ScenarioImage;
         machine.load(files[i] ?? new Uint8Array(), {
           ...options,
+          params: { ...options.params, ...params },
           ...(init === undefined ? {} : { init }),
           ...(exit === undefined ? {} : { exit }),
         });

@@ -6,6 +6,7 @@ import type { Policy, TransitionMode } from '../livepatch/livepatch.ts';
 import type { DebugLines } from '../livepatch/log.ts';
 import type { PatchSpec } from '../livepatch/patch.ts';
 import type { ImageKind, ModuleRoutine } from '../machine/images.ts';
+import type { Parameters } from '../machine/parameters.ts';
 import type { Machine } from '../machine.ts';
 import type { JsonNode } from './json.ts';
 
@@ -24,6 +25,8 @@ export interface ScenarioImage {
   readonly loaded: boolean;
   readonly init: ModuleRoutine | undefined;
   readonly exit: ModuleRoutine | undefined;
+  /** What a module's parameters are set to whenever it is loaded; a step may say otherwise. */
+  readonly params: Parameters;
   /** Where it stands in the file. */
   readonly at: JsonNode;
 }
@@ -49,8 +52,8 @@ export interface ScenarioMachine {
 export interface Guest {
   readonly machine: Machine;
   readonly patches: ReadonlyMap<string, ScenarioPatch>;
-  /** Loads an image of the file, as `Machine.load`. */
-  load(image: string): void;
+  /** Loads an image of the file, as `Machine.load`; `params` add to the image's own. */
+  load(image: string, params?: Parameters): void;
 }
 
 /** What a step did. */
@@ -81,6 +84,9 @@ export interface Step {
 /** A scenario file. */
 export interface Scenario {
   readonly file: string | undefined;
+  /** What the scenario asks and what comes of it, for people. */
+  readonly question: string | undefined;
+  readonly answer: string | undefined;
   readonly machine: ScenarioMachine;
   readonly images: readonly ScenarioImage[];
   readonly patches: ReadonlyMap<string, ScenarioPatch>;

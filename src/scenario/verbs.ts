@@ -9,6 +9,7 @@ import { log, say } from './verbs/log.ts';
 import { load, unload } from './verbs/module.ts';
 import { disable, enable, force, patches, register, reverse, unregister } from './verbs/patch.ts';
 import { set } from './verbs/set.ts';
+import { shadow } from './verbs/shadow.ts';
 import { site } from './verbs/site.ts';
 import { stack } from './verbs/stack.ts';
 import { state } from './verbs/state.ts';
@@ -19,12 +20,12 @@ import { switchTask, tick, transition } from './verbs/transition.ts';
 const VERBS: ReadonlyMap<string, Verb> = new Map(
   Object.entries({
     ...{ call, enable, disable, reverse, force, load, unload, site, stack, patches, task, transition, tick },
-    ...{ register, unregister, switch: switchTask, sysfs, sysctl, set, state, say, log, inject },
+    ...{ register, unregister, switch: switchTask, sysfs, sysctl, set, state, shadow, say, log, inject },
   }),
 );
 
 /** Verbs of the format that are not supported yet. */
-const LATER_VERBS = ['shadow', 'ftrace'];
+const LATER_VERBS = ['ftrace'];
 
 /**
  * Reads one step.

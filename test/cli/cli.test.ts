@@ -48,6 +48,32 @@ function scenarioFile(name: string, steps: readonly object[]): string {
 
 const CALL = { call: 'checksum', args: [{ text: 'hello' }, 5] };
 
+describe('plan', () => {
+  const QUESTION = join(EXAMPLES, 'debate/2-the-middle-disabled-then-the-top.independent.json');
+
+  test('prints after each step one row per function, and warnings', () => {
+    const { status, out } = tramp64('plan', QUESTION, '--engine', 'wasm');
+    expect(status).toBe(0);
+    expect(out).toMatch(/vmlinux:checksum +fix_c > fix_a +fix_c:livepatch_checksum/);
+    expect(out).toContain("warning (middle): 'fix_b' was disabled below 'fix_c'");
+    expect(tramp64('verify', '--table', QUESTION, '--engine', 'wasm').out).toContain(out.trimEnd());
+  });
+
+  test('prints one JSON document, and fails where a step fails', () => {
+    const file = scenarioFile('plan.json', [{ enable: 'fix_a' }, { stack: 'checksum', is: [] }]);
+    const { status, out } = tramp64('plan', '--json', file);
+    expect(status).toBe(1);
+    const { format, steps } = JSON.parse(out);
+    expect(format).toBe('tramp64-plan/1');
+    expect(steps[0].rows[0]).toMatchObject({ original: 'vmlinux:checksum', patched: 'fix_a:livepatch_checksum' });
+  });
+
+  test('of what is no scenario says so', () => {
+    expect(tramp64('plan', TARGET).status).toBe(2);
+    expect(tramp64('plan').status).toBe(2);
+  });
+});
+
 describe('verify', () => {
   test('on all engines says who judged, in text and in JSON', () => {
     const file = join(EXAMPLES, '1-patch-and-unpatch.json');
@@ -67,6 +93,7 @@ describe('verify', () => {
     expect(status).toBe(0);
     expect(out).toContain('ran fix_b:livepatch_checksum, top of the func stack [fix_b, fix_a]');
     expect(out).toMatch(/ok {4}checksum /);
+    expect(out).toMatch(/ok +2-the-middle-disabled-then-the-top.independent +Disabling the middle one changes no call/);
     expect(out.trimEnd().split('\n').at(-1)).toMatch(/^ok: (\d+) of \1 judged hold, 0 failed, \d+ not judged$/);
     expect(out).not.toContain('\x1b');
   });

@@ -1,17 +1,21 @@
 // The steps `load` and `unload`: insmod of a target module, rmmod of it or of a patch's module.
+import { readParams } from '../params.ts';
 import type { Verb } from '../verb.ts';
 
-/** `{"load":"mod"}`: the patches are applied before the module's init runs (L64). */
+/**
+ * `{"load":"mod","params":{}}`: insmod. The patches are applied before the module's init runs (L64), which may enable a
+ * patch of its own (L20).
+ */
 export const load: Verb = {
-  keys: [],
-  later: ['params'],
+  keys: ['params'],
   expects: [],
   read(step, names) {
     const node = step.need('load');
     const name = node.name();
     if (!names.modules.has(name)) throw node.error('ENOENT', `no image '${name}' of kind module in $.images`);
+    const params = readParams(step.get('params'));
     return (guest) => {
-      guest.load(name);
+      guest.load(name, params);
       return { broken: [] };
     };
   },

@@ -1,20 +1,41 @@
 // The steps that act on one patch, `enable`, `disable`, `reverse` and `force`, and `patches`, which lists them.
+import { PatchError } from '../../errors.ts';
 import type { PatchSpec } from '../../livepatch/patch.ts';
 import type { Machine } from '../../machine.ts';
 import type { JsonNode } from '../json.ts';
+import { readParams } from '../params.ts';
 import type { Guest, Outcome, ScenarioPatch } from '../scenario.ts';
 import type { FileNames, Verb } from '../verb.ts';
 
-/** `{"enable":"A"}`: insmod + klp_enable_patch. */
-export const enable: Verb = patchVerb('enable', ({ machine, patches }, name) => {
-  const spec = patches.get(name);
-  if (spec !== undefined) machine.livepatch.enable(specOf(machine, spec));
-});
+/** `{"enable":"A","params":{}}`: insmod + klp_enable_patch. A module that is no patch of the file enables itself. */
+export const enable: Verb = {
+  keys: ['params'],
+  expects: [],
+  read(step, names) {
+    const name = patchName(step.need('enable'), names);
+    const params = step.get('params');
+    if (params !== undefined && names.patches.has(name)) {
+      throw params.error(
+        'EINVAL',
+        `'params' go with a module that enables itself, and '${name}' is a patch of the file`,
+      );
+    }
+    const values = readParams(params);
+    return (guest) => {
+      const spec = guest.patches.get(name);
+      if (spec === undefined) guest.load(name, values);
+      else guest.machine.livepatch.enable(specOf(guest.machine, spec));
+      return { broken: [] };
+    };
+  },
+};
 
 /** `{"register":"A"}` and `{"unregister":"A"}`: the policies `strict-stack` and `v10` only (L52, L53). */
 export const register: Verb = patchVerb('register', ({ machine, patches }, name) => {
   const spec = patches.get(name);
-  if (spec !== undefined) machine.livepatch.register(specOf(machine, spec));
+  if (spec === undefined)
+    throw new PatchError('EINVAL', `'${name}' is no patch of the file`, { operation: 'register' });
+  machine.livepatch.register(specOf(machine, spec));
 });
 export const unregister: Verb = patchVerb('unregister', ({ machine }, name) => machine.livepatch.unregister(name));
 
@@ -57,11 +78,11 @@ export const patches: Verb = {
   },
 };
 
-/** The name of a patch of the file. @throws {ScenarioError} ENOENT there is no such patch */
+/** The name of a patch of the file, or of a module that may enable itself. @throws {ScenarioError} ENOENT neither */
 export function patchName(node: JsonNode, names: FileNames): string {
   const name = node.name();
-  if (!names.patches.has(name)) throw node.error('ENOENT', `no patch '${name}' in $.patches`);
-  return name;
+  if (names.patches.has(name) || names.modules.has(name)) return name;
+  throw node.error('ENOENT', `no patch '${name}' in $.patches, nor a module of that name in $.images`);
 }
 
 /** The patch as the machine gets it: a struct is decoded now, as its module may have changed it. */

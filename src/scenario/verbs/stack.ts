@@ -17,7 +17,9 @@ export const stack: Verb = {
       .map((node) => {
         const entry = node.name();
         const patch = entry.startsWith('nop:') ? entry.slice(4) : entry;
-        if (!names.patches.has(patch)) throw node.error('ENOENT', `no patch '${patch}' in $.patches`);
+        if (!names.patches.has(patch) && !names.modules.has(patch)) {
+          throw node.error('ENOENT', `no patch '${patch}' in $.patches, nor a module of that name in $.images`);
+        }
         return entry;
       });
     return ({ machine }) => {

@@ -1,0 +1,50 @@
+// Data of the kernel that modules import by name: the caches of kmalloc, and the types of module parameters.
+import type { Region } from './guest-map.ts';
+
+/** How a type of parameter reads a text and stores it (kernel/params.c). */
+export type ParameterKind =
+  | { readonly kind: 'integer'; readonly bytes: 1 | 2 | 4 | 8; readonly signed: boolean }
+  | { readonly kind: 'bool'; readonly bytes: 1 | 4; readonly inverted: boolean }
+  | { readonly kind: 'charp' }
+  | { readonly kind: 'string' };
+
+const integer = (bytes: 1 | 2 | 4 | 8, signed: boolean): ParameterKind => ({ kind: 'integer', bytes, signed });
+
+/** The kernel's own types, by the name behind `param_ops_`. */
+const PARAMETER_KINDS: Readonly<Record<string, ParameterKind>> = {
+  byte: integer(1, false),
+  short: integer(2, true),
+  ushort: integer(2, false),
+  int: integer(4, true),
+  uint: integer(4, false),
+  hexint: integer(4, false),
+  long: integer(8, true),
+  ulong: integer(8, false),
+  ullong: integer(8, false),
+  bool: { kind: 'bool', bytes: 1, inverted: false },
+  invbool: { kind: 'bool', bytes: 1, inverted: true },
+  bint: { kind: 'bool', bytes: 4, inverted: false },
+  charp: { kind: 'charp' },
+  string: { kind: 'string' },
+};
+
+/** struct kernel_param_ops: flags, set, get, free. */
+const PARAM_OPS_SIZE = 32n;
+
+/** The names and addresses of the data, all zero in memory, and what each type of parameter is. */
+export function placeKernelData({ base }: Region): {
+  symbols: ReadonlyMap<string, bigint>;
+  parameterKinds: ReadonlyMap<bigint, ParameterKind>;
+} {
+  const symbols = new Map<string, bigint>();
+  const parameterKinds = new Map<bigint, ParameterKind>();
+  let next = base;
+  for (const [name, kind] of Object.entries(PARAMETER_KINDS)) {
+    symbols.set(`param_ops_${name}`, next);
+    parameterKinds.set(next, kind);
+    next += PARAM_OPS_SIZE;
+  }
+  // up to the end of the page: more caches than any kernel has, each of them NULL, as kmalloc does not look at them here
+  symbols.set('kmalloc_caches', next);
+  return { symbols, parameterKinds };
+}
