@@ -1,12 +1,13 @@
 // Judges bytes by where they lead and what they leave alone: run from many states until they leave themselves.
 import { hex } from '../address.ts';
-import { GENERAL_REGISTERS, type RegisterName } from '../engine/engine.ts';
+import { type Engine, GENERAL_REGISTERS, type RegisterName } from '../engine/engine.ts';
 import type { Facts } from '../x86/operands.ts';
+import type { EngineMaker } from './execute.ts';
 import { finding, type Judgement, located } from './finding.ts';
-import type { EngineMaker } from './hook.ts';
 import type { RuleNumber } from './rules.ts';
-import { CodeSpace, type Segment } from './space.ts';
-import { type Outcome, type State, stateAt, World } from './world.ts';
+import { CodeSpace, type Segment, within } from './space.ts';
+import { stateAt } from './states.ts';
+import { type Outcome, type State, World } from './world.ts';
 
 /** Bytes, where they lie, and what surrounds them. */
 export interface RunQuestion {
@@ -16,6 +17,13 @@ export interface RunQuestion {
   readonly calls?: readonly bigint[];
   /** Other memory that they read, such as a table of pointers. */
   readonly memory?: readonly Segment[];
+  /**
+   * Whose rules hold at the calls (C30): rsp a multiple of 16 at each one and, for `ms`, 32 bytes above the return
+   * address that belong to the callee. The entry counts as called by the same rules. Kernel code has none.
+   */
+  readonly abi?: 'sysv' | 'ms';
+  /** The bytes stand in the middle of a function: its 128 bytes below rsp are in use (C31). */
+  readonly redZone?: boolean;
 }
 
 /** Where the bytes must lead. */
@@ -31,6 +39,9 @@ export interface PreservesQuestion extends RunQuestion {
   readonly flags?: boolean;
 }
 
+const RED_ZONE = 128n;
+const HOME_SPACE = 32;
+
 interface Complaint {
   readonly rule: RuleNumber;
   readonly why: string;
@@ -41,7 +52,7 @@ const SEED = 0x61727276;
 const STATUS_FLAGS = 0x8d5n;
 
 /**
- * Judges where bytes lead (C9): from 32 register states control must leave them for `target` and nowhere else.
+ * Judges where bytes lead (C9, C30, C31): from 32 register states control must leave them for `target` and nowhere else.
  *
  * @throws {EngineError} the bytes lie where no memory can be
  */
@@ -53,7 +64,7 @@ export async function judgeDispatch(question: DispatchQuestion, engines: EngineM
 }
 
 /**
- * Judges what bytes leave alone (C18, C21, C23, C29): from 32 register states each named register must be the same where
+ * Judges what bytes leave alone (C18, C21, C23, C29–C31): from 32 register states each named register must be the same where
  * control leaves them.
  *
  * @throws {EngineError} the bytes lie where no memory can be
@@ -96,16 +107,22 @@ async function judgeRuns(
   const [engine] = await engines();
   const world = new World(engine, [...code, ...memory], SEED);
   const inside = (ip: bigint): boolean => code.some((one) => within(one, ip));
-  // nothing can be where addresses are not canonical: a run that does not come to the target ends outside the code
-  const run = (state: State): Outcome => world.run(address, target ?? NOWHERE, state, (ip) => !inside(ip));
+  let atCall: Complaint | undefined;
+  // bytes that end without a jump leave themselves at their end
+  const end = address + BigInt(bytes.length);
+  const run = (state: State): Outcome =>
+    world.run(address, target ?? end, state, (ip) => {
+      if (calls.includes(ip)) atCall ??= calling(question, engine);
+      return !inside(ip);
+    });
   const scene = { mode: { bitness: 64 }, base: address, entry: address, code } as const;
   try {
     for (let i = 0; i < STATES; i++) {
-      const state = stateAt(i, SEED);
+      const state = enteredBy(question, stateAt(i, SEED));
       const outcome = run(state);
       const unjudged = whyUnjudged(outcome, inside);
       if (unjudged !== undefined) return { verdict: 'not-judged', reason: unjudged, findings: [] };
-      const complaint = complaintOf(state, outcome);
+      const complaint = atCall ?? redZone(question, state, outcome) ?? complaintOf(state, outcome);
       if (complaint === undefined) continue;
       const touched = world.record(() => run(state));
       const shown = finding(complaint.rule, 'error', complaint.why, {
@@ -123,7 +140,30 @@ async function judgeRuns(
   return { verdict: 'equivalent', reason: `holds from ${STATES} states`, findings: [] };
 }
 
-const NOWHERE = 0x7777_7777_7777n;
+/** A called function finds rsp at 8 modulo 16. */
+function enteredBy({ abi }: RunQuestion, state: State): State {
+  if (abi === undefined) return state;
+  const rsp = state.registers.rsp ?? 0n;
+  return { ...state, registers: { ...state.registers, rsp: rsp - ((rsp - 8n) % 16n) } };
+}
+
+/** C30: the callee's view of the stack; it uses its home space. */
+function calling({ abi }: RunQuestion, engine: Engine): Complaint | undefined {
+  if (abi === undefined) return undefined;
+  const rsp = engine.readRegister('rsp');
+  if (rsp % 16n !== 8n) return { rule: 'C30', why: `rsp is ${hex(rsp + 8n)} at a call, which is no multiple of 16` };
+  if (abi === 'ms') engine.write(rsp + 8n, new Uint8Array(HOME_SPACE).fill(0xa5));
+  return undefined;
+}
+
+/** C31: what was written right below the stack pointer of the entry. */
+function redZone(question: RunQuestion, state: State, { written }: Outcome): Complaint | undefined {
+  if (question.redZone !== true) return undefined;
+  const rsp = state.registers.rsp ?? 0n;
+  const address = [...written.keys()].find((one) => one < rsp && one >= rsp - RED_ZONE);
+  if (address === undefined) return undefined;
+  return { rule: 'C31', why: `writes ${rsp - address} bytes below rsp, into the red zone` };
+}
 
 function whyUnjudged({ exit }: Outcome, inside: (ip: bigint) => boolean): string | undefined {
   if (exit.reason === 'not-judged') return exit.why ?? 'the engine does not judge an instruction';
@@ -135,8 +175,4 @@ function whyUnjudged({ exit }: Outcome, inside: (ip: bigint) => boolean): string
 
 function firstAt(code: readonly Segment[], address: bigint): Facts | undefined {
   return new CodeSpace(code, { bitness: 64 }).at(address);
-}
-
-function within({ address, bytes }: Segment, ip: bigint): boolean {
-  return ip >= address && ip < address + BigInt(bytes.length);
 }

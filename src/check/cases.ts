@@ -1,8 +1,10 @@
 // Reads case files (`redirect-cases/1`, `hook-cases/1`) and judges each case without looking at its expected outcome.
 import { bytesOfHex } from '../address.ts';
 import { ScenarioError, TrampolineError } from '../errors.ts';
+import { BUILD_OPTIONS, type BuildOptions } from './build-rules.ts';
+import type { EngineMaker } from './execute.ts';
 import type { Finding } from './finding.ts';
-import { type EngineMaker, judgeHook } from './hook.ts';
+import { judgeHook } from './hook.ts';
 import { judgeRelocation } from './relocation.ts';
 import { judgeSite, SITE_KINDS, type SiteKind } from './site.ts';
 
@@ -189,6 +191,10 @@ async function judge(
     const body = record(raw.function) ?? {};
     const trampoline = record(raw.trampoline) ?? {};
     const padding = optionalBytes(body.padding, 'function.padding')?.[0];
+    const patch = optionalBytes(raw.patch, 'patch');
+    const restored = optionalBytes(raw.restored, 'restored');
+    const build = buildOf(raw.build);
+    const replacement = record(raw.replacement);
     return judgeHook(
       {
         function: {
@@ -202,6 +208,18 @@ async function judge(
           bytes: bytesOf(trampoline.bytes, 'trampoline.bytes'),
         },
         ...(bitness === 32 ? { bitness } : {}),
+        ...(patch === undefined ? {} : { patch }),
+        ...(restored === undefined ? {} : { restored }),
+        ...(build === undefined ? {} : { build }),
+        ...(raw.exceptions === undefined ? {} : { exceptions: addressesOf(raw.exceptions, 'exceptions') }),
+        ...(replacement === undefined
+          ? {}
+          : {
+              replacement: {
+                address: addressOf(replacement.address, 'replacement.address'),
+                bytes: bytesOf(replacement.bytes, 'replacement.bytes'),
+              },
+            }),
       },
       engines,
     );
@@ -219,6 +237,7 @@ async function judge(
         newAddress: addressOf(asked.newAddress, 'expected.newAddress'),
         bitness,
         amd: options.includes('DECODER_AMD'),
+        exact: options.includes('EXACT'),
         ...(output === undefined ? {} : { output }),
         ...(context === undefined ? {} : { context }),
         ...(inserted === undefined
@@ -246,6 +265,10 @@ async function judge(
     ...(typeof asked.tail === 'boolean' ? { tail: asked.tail } : {}),
     ...(typeof asked.expectedOld === 'string' ? { expectedOld: asked.expectedOld } : {}),
     ...(target === undefined ? {} : { target }),
+    ...(raw.access === 'r' || raw.access === 'rw' || raw.access === 'rx' || raw.access === 'rwx'
+      ? { access: raw.access }
+      : {}),
+    ...(raw.exceptions === undefined ? {} : { exceptions: addressesOf(raw.exceptions, 'exceptions') }),
   });
   return { verdict: site.outcome, reason: site.reason, findings: site.findings };
 }
@@ -270,6 +293,27 @@ function addressOf(value: unknown, name: string): bigint {
     throw new RangeError(`"${name}" expected an address such as "0x401000"`);
   }
   return BigInt(value);
+}
+
+const MAX_ADDRESSES = 1024;
+
+function addressesOf(value: unknown, name: string): bigint[] {
+  if (!Array.isArray(value) || value.length > MAX_ADDRESSES) {
+    throw new RangeError(`"${name}" expected a list of at most ${MAX_ADDRESSES} addresses`);
+  }
+  return value.map((item) => addressOf(item, name));
+}
+
+/** `{ "ibt": true, … }`. */
+function buildOf(value: unknown): BuildOptions | undefined {
+  if (value === undefined) return undefined;
+  const given = Object.entries(record(value) ?? { build: value });
+  for (const [name, on] of given) {
+    if (!(BUILD_OPTIONS as readonly string[]).includes(name) || typeof on !== 'boolean') {
+      throw new RangeError(`"build" expected true or false for ${BUILD_OPTIONS.join(', ')}`);
+    }
+  }
+  return Object.fromEntries(given);
 }
 
 function countOf(value: unknown, name: string): number | undefined {

@@ -1,6 +1,8 @@
 // Joins the symbolic proof and the runs on the CPU into one verdict.
+import type { Facts } from '../x86/operands.ts';
 import type { ExecutionAnswer } from './execute.ts';
 import { type Finding, finding, type Judgement } from './finding.ts';
+import { opcodeOf } from './opcode.ts';
 import type { ReplayParts } from './replay.ts';
 import type { RuleNumber } from './rules.ts';
 import type { StreamAnswer } from './same-stream.ts';
@@ -23,7 +25,7 @@ export function decide(stream: StreamAnswer, run: ExecutionAnswer | undefined, s
   );
   const at = stream.at;
   if (run?.answer === 'different') {
-    const rule = ruleNumber(stream.rule) ?? ruleOfDifference(run.why);
+    const rule = narrowed(ruleNumber(stream.rule) ?? ruleOfDifference(run.why), at);
     const { state, memory = [] } = run;
     const error = finding(rule, 'error', run.why, { ...scene, at, state, memory });
     return { verdict: 'broken', reason: because(run.why, stream), findings: [error, ...notes] };
@@ -36,7 +38,10 @@ export function decide(stream: StreamAnswer, run: ExecutionAnswer | undefined, s
         findings: notes,
       };
     }
-    const error = finding(ruleNumber(stream.rule) ?? 'C9', 'error', stream.why, { ...scene, at });
+    const error = finding(narrowed(ruleNumber(stream.rule) ?? 'C9', at), 'error', stream.why, {
+      ...scene,
+      at,
+    });
     return { verdict: 'broken', reason: stream.why, findings: [error, ...notes] };
   }
   if (stream.answer === 'same') {
@@ -62,11 +67,21 @@ function ruleNumber(rule: string | undefined): RuleNumber | undefined {
   return rule === undefined ? undefined : (`C${Number(rule.slice(1))}` as const);
 }
 
+/** Some relative operands have a rule of their own. */
+function narrowed(rule: RuleNumber, at: Facts | undefined): RuleNumber {
+  if (at === undefined || (rule !== 'C9' && rule !== 'C10')) return rule;
+  const { prefixes } = opcodeOf(at.bytes, 64);
+  const isNarrow = (at.target !== undefined && prefixes.includes(0x66)) || prefixes.includes(0x67);
+  return isNarrow ? 'C12' : rule;
+}
+
 function ruleOfDifference(why: string): RuleNumber {
-  if (why.startsWith('flags')) return 'C18';
+  if (why.startsWith('the direction')) return 'C19';
   if (why.startsWith('xmm')) return 'C23';
+  if (why.startsWith('flags')) return 'C18';
   if (why.startsWith('rsp')) return 'C29';
   if (why.startsWith('[')) return 'C10';
   if (why.includes('hook') || why.includes('overwritten')) return 'C4';
+  if (why.includes('invalid-instruction')) return 'C1';
   return why.startsWith('ends') ? 'C9' : 'C21';
 }

@@ -1,33 +1,42 @@
-// Two engines for the judges, made when they are first needed and kept from one judgement to the next.
+// Pairs of engines for the judges, made when they are first needed and kept from one judgement to the next.
 import { createEngine } from '../engine/create.ts';
 import type { Engine, EngineName } from '../engine/engine.ts';
-import type { EngineMaker } from './hook.ts';
+import type { EngineMaker, EnginePair } from './execute.ts';
 
-/** A pair of engines, and how to be rid of it. */
+/** Engines, and how to be rid of them. */
 export interface EngineKeeper {
   readonly engines: EngineMaker;
-  /** Frees both; twice is harmless. */
+  /** Frees all; twice is harmless. */
   dispose(): void;
 }
 
-/** Keeps a pair of the named engine. */
+/** Who is asked about what an engine does not execute rightly: the tables of the two families differ. */
+const OTHER: Readonly<Record<EngineName, EngineName>> = {
+  unicorn: 'wasm',
+  'unicorn-native': 'wasm',
+  wasm: 'unicorn',
+};
+
+/** Keeps a pair of the named engine, and one of another kind once it is asked for. */
 export function keepEngines(name: EngineName = 'unicorn'): EngineKeeper {
-  let pair: Promise<readonly [Engine, Engine]> | undefined;
+  const pairs = new Map<EngineName, Promise<EnginePair>>();
   let made: Engine[] = [];
   return {
-    engines: () => {
-      pair ??= makePair(name, made);
+    engines: (which) => {
+      const wanted = which === 'other' ? OTHER[name] : name;
+      const pair = pairs.get(wanted) ?? makePair(wanted, made);
+      pairs.set(wanted, pair);
       return pair;
     },
     dispose: () => {
       for (const engine of made) engine.dispose();
       made = [];
-      pair = undefined;
+      pairs.clear();
     },
   };
 }
 
-async function makePair(name: EngineName, made: Engine[]): Promise<readonly [Engine, Engine]> {
+async function makePair(name: EngineName, made: Engine[]): Promise<EnginePair> {
   const first = await createEngine(name);
   made.push(first);
   const second = await createEngine(name);

@@ -1,9 +1,12 @@
 // Equivalence by execution: runs both sides from many states on a CPU and names the first difference.
 import { hex } from '../address.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { Facts } from '../x86/operands.ts';
 import { reachable } from './reach.ts';
 import { CodeSpace, type Segment } from './space.ts';
-import { type Outcome, pointer, RETURN_ADDRESS, STACK, type State, stateAt, World } from './world.ts';
+import { stateAt, statesFor, type Uses, usesOf } from './states.ts';
+import { transfersOf } from './transfers.ts';
+import { type Outcome, pointer, RETURN_ADDRESS, STACK, type State, World } from './world.ts';
 
 /** Both sides of a comparison, as memory images. */
 export interface ExecutionQuestion {
@@ -22,6 +25,12 @@ export interface ExecutionQuestion {
 /** One engine for each side. */
 export type EnginePair = readonly [Engine, Engine];
 
+/**
+ * Gives two engines with nothing mapped, made when the first judgement needs them; the caller disposes of them. `other`
+ * asks for a pair of another kind, for what the first kind does not execute rightly.
+ */
+export type EngineMaker = (which?: 'other') => Promise<EnginePair>;
+
 /** What the runs showed. */
 export interface ExecutionAnswer {
   readonly answer: 'same' | 'different' | 'unknown';
@@ -32,18 +41,40 @@ export interface ExecutionAnswer {
   readonly states: number;
   /** Targets of conditional branches of the original that no state took. */
   readonly untaken: readonly bigint[];
+  /** Of the moved side alone: returns that match no call, and indirect branches that land on no ENDBR64 (C32–C34). */
+  readonly hazards?: Hazards;
+  /** Of `unknown`: the engine does not execute an instruction rightly; another one may. */
+  readonly unjudged?: boolean;
 }
 
-const FEWEST_STATES = 24;
+/** Each by the address of its instruction. */
+export interface Hazards {
+  readonly returns: ReadonlyMap<bigint, Facts>;
+  readonly landings: ReadonlyMap<bigint, Facts>;
+}
+
 const MOST_STATES = 240;
 /** Enough to confirm what is proved already. */
 const CONFIRMING_STATES = 6;
 /** A function that no side knows. */
 const OUTSIDE = 0x5555_0000n;
 const STATUS_FLAGS = 0xcd5n;
+const DIRECTION = 0x400n;
+const STACK_AROUND = 0x4000n;
+
+/** Runs both sides; what the first pair of engines does not judge is tried on the other. */
+export async function execute(question: ExecutionQuestion, engines: EngineMaker): Promise<ExecutionAnswer> {
+  const first = await engines();
+  const answer = executeBoth(question, first);
+  if (answer.unjudged !== true) return answer;
+  const other = await engines('other');
+  if (other === first) return answer;
+  const second = executeBoth(question, other);
+  return second.answer === 'unknown' ? answer : second;
+}
 
 /**
- * Runs both sides from at least 24 states, and goes on up to 240 while a branch of the original has not been taken.
+ * Runs both sides from as many states as the bytes deserve (24 to 64), and goes on up to 240 while a branch of the original has not been taken.
  *
  * @param engines one engine for each side, with nothing mapped; they are left so
  */
@@ -53,7 +84,8 @@ export function executeBoth(question: ExecutionQuestion, engines: EnginePair): E
   try {
     const moved = new World(engines[1], [...question.moved.code, ...pointers], question.seed);
     try {
-      const answer = compare(question, original, moved);
+      const hazards = new HazardLog(original, moved);
+      const answer = { ...compare(question, original, moved, hazards), hazards };
       const { state } = answer;
       if (state === undefined) return answer;
       const touched = [
@@ -61,12 +93,37 @@ export function executeBoth(question: ExecutionQuestion, engines: EnginePair): E
         ...moved.record(() => runMoved(question, moved, state)),
       ];
       const returnSlot: Segment = { address: state.registers.rsp ?? STACK, bytes: pointer(RETURN_ADDRESS) };
-      return { ...answer, memory: [returnSlot, ...touched] };
+      return { ...answer, memory: [returnSlot, ...(state.memory ?? []), ...touched] };
     } finally {
       moved.close();
     }
   } finally {
     original.close();
+  }
+}
+
+/** What the moved side does that the original does not. */
+class HazardLog implements Hazards {
+  readonly returns = new Map<bigint, Facts>();
+  readonly landings = new Map<bigint, Facts>();
+  readonly #original: CodeSpace;
+  readonly #moved: CodeSpace;
+
+  constructor(original: World, moved: World) {
+    this.#original = original.code;
+    this.#moved = moved.code;
+  }
+
+  add(a: Outcome, b: Outcome): void {
+    const ours = transfersOf(this.#moved, b.blocks, b.exit.rip, RETURN_ADDRESS);
+    if (ours.returns.length + ours.landings.length === 0) return;
+    const theirs = transfersOf(this.#original, a.blocks, a.exit.rip, RETURN_ADDRESS);
+    for (const name of ['returns', 'landings'] as const) {
+      if (ours[name].length <= theirs[name].length) continue;
+      for (const facts of ours[name]) {
+        if (!theirs[name].some(({ ip }) => ip === facts.ip)) this[name].set(facts.ip, facts);
+      }
+    }
   }
 }
 
@@ -90,21 +147,26 @@ function runMoved(question: ExecutionQuestion, world: World, state: State): Outc
   return world.run(entry, end ?? RETURN_ADDRESS, state, (ip) => outside(code, ip) || isForbidden(question, ip));
 }
 
-function compare(question: ExecutionQuestion, original: World, moved: World): ExecutionAnswer {
+function compare(question: ExecutionQuestion, original: World, moved: World, hazards: HazardLog): ExecutionAnswer {
   const wanted = branchTargets(question);
+  const uses = usesFor(question);
+  const fewest = statesFor(uses);
   let compared = 0;
   let refused = '';
+  let unjudged = false;
   let states = 0;
   const proved = question.proved === true;
   const goesOn = (): boolean =>
-    proved ? states < CONFIRMING_STATES : states < MOST_STATES && (states < FEWEST_STATES || wanted.size > 0);
+    proved ? states < CONFIRMING_STATES : states < MOST_STATES && (states < fewest || wanted.size > 0);
   for (; goesOn(); states++) {
     // a confirmation skips the boundary values, in which most pointers lead nowhere
-    const state = stateAt(proved ? states + 12 : states, question.seed);
+    const state = stateAt(proved ? states + 12 : states, question.seed, uses);
     const a = runOriginal(question, original, state);
     for (const block of a.blocks) wanted.delete(block);
     wanted.delete(a.exit.rip);
-    if (a.exit.reason === 'not-judged') return unknown(a.exit.why ?? 'the engine does not judge it', states, wanted);
+    if (a.exit.reason === 'not-judged') {
+      return { ...unknown(a.exit.why ?? 'the engine does not judge it', states, wanted), unjudged: true };
+    }
     if (a.exit.reason === 'fault' && a.exit.fault?.access !== 'fetch') {
       refused ||= `the original faults: ${a.exit.fault?.kind ?? 'fault'} at ${hex(a.exit.rip)}`;
       continue;
@@ -126,21 +188,35 @@ function compare(question: ExecutionQuestion, original: World, moved: World): Ex
       }
       // the moved code ran what the original does not hold: no proof, but other states may still show a difference
       refused = b.exit.why ?? 'the engine does not judge the moved code';
+      unjudged = true;
       continue;
     }
     compared++;
+    hazards.add(a, b);
     const difference = firstDifference(question, a, b);
     if (difference !== undefined) {
       return { answer: 'different', why: difference, state, states: states + 1, untaken: [...wanted] };
     }
   }
-  if (compared === 0) return unknown(refused || 'no state could be compared', states, wanted);
-  if (refused.includes('Unicorn')) return unknown(refused, states, wanted);
+  if (compared === 0 || unjudged) {
+    return { ...unknown(refused || 'no state could be compared', states, wanted), unjudged };
+  }
   return { answer: 'same', why: `${compared} states agree`, states, untaken: [...wanted] };
 }
 
+/** What the original compares, counts and names; its own bytes are no data to be chosen. */
+function usesFor({ space, original }: ExecutionQuestion): Uses {
+  const uses = usesOf(reachable(space, original.entry).values());
+  return { ...uses, places: uses.places.filter((address) => outsideBy(original.code, address, 8n)) };
+}
+
+function outsideBy(code: readonly Segment[], at: bigint, size: bigint): boolean {
+  return !code.some(({ address, bytes }) => at + size > address && at < address + BigInt(bytes.length));
+}
+
 /** Port access, far transfers and interrupt control fault in user code and stand in no prologue (C50). */
-const PRIVILEGED = /^(in|out|ins[bwd]|outs[bwd]|hlt|iret[dq]?|retf|cli|sti|lgdt|lidt|invd|wbinvd)$/;
+const PRIVILEGED =
+  /^(in|out|ins[bwd]|outs[bwd]|hlt|iret[dq]?|retf|cli|sti|lgdt|lidt|lldt|ltr|lmsw|clts|invd|invlpg|wbinvd|rdmsr|wrmsr|swapgs|sysret[dq]?|sysexit[dq]?|xsetbv)$/;
 
 function privilegedAt(question: ExecutionQuestion, ip: bigint): string | undefined {
   const mnemonic = new CodeSpace(question.moved.code, { bitness: 64 }).at(ip)?.mnemonic ?? '';
@@ -197,11 +273,25 @@ export function firstDifference(question: ExecutionQuestion, a: Outcome, b: Outc
     if (b.registers[name] !== value) return `${name} is ${hex(b.registers[name] ?? 0n)} instead of ${hex(value)}`;
   }
   const flags = (a.rflags ^ b.rflags) & STATUS_FLAGS;
+  if (flags === DIRECTION) return `the direction flag is ${(b.rflags & DIRECTION) === 0n ? 'clear' : 'set'}`;
   if (flags !== 0n) return `flags are ${hex(b.rflags)} instead of ${hex(a.rflags)}`;
   for (const [i, bytes] of a.xmm.entries()) {
     if (bytes.some((byte, j) => byte !== b.xmm[i]?.[j])) return `xmm${i} differs`;
   }
-  return memoryDifference(a, b, returnSlot(question, a, b));
+  return memoryDifference(a, b, returnSlot(question, a, b)) ?? readDifference(question, a, b);
+}
+
+/** Data is read at the same addresses; the stack, and what lies among the code, is each side's own matter (C10). */
+function readDifference({ original, moved }: ExecutionQuestion, a: Outcome, b: Outcome): string | undefined {
+  const isData = (code: readonly Segment[], at: bigint): boolean =>
+    outside(code, at) && (at < STACK - STACK_AROUND || at > STACK + STACK_AROUND);
+  for (const at of b.reads) {
+    if (!a.reads.has(at) && isData(moved.code, at)) return `[${hex(at)}] is read, which the original leaves alone`;
+  }
+  for (const at of a.reads) {
+    if (!b.reads.has(at) && isData(original.code, at)) return `[${hex(at)}] is not read, as it is by the original`;
+  }
+  return undefined;
 }
 
 function place(outcome: Outcome, end: bigint | undefined): string {

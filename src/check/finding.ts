@@ -66,6 +66,18 @@ export function finding(number: RuleNumber, level: Finding['level'], message: st
   };
 }
 
+/** A judgement with more findings; an error among them makes it `broken`. */
+export function withFindings(judgement: Judgement, more: readonly Finding[]): Judgement {
+  if (more.length === 0) return judgement;
+  const worst = more.find(({ level }) => level === 'error');
+  const isNew = worst !== undefined && judgement.verdict !== 'broken';
+  return {
+    verdict: worst === undefined ? judgement.verdict : 'broken',
+    reason: isNew ? worst.message : judgement.reason,
+    findings: isNew ? [...more, ...judgement.findings] : [...judgement.findings, ...more],
+  };
+}
+
 /**
  * Gives each finding what it lacks: a place (the entry, where it names none), the disassembly in the code's own
  * bitness, and a replay of the code as it was given.

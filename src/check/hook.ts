@@ -1,12 +1,15 @@
 // Judges an inline hook: does the trampoline, with the rest of the function, do what the function did?
 import { rel32 } from '../address.ts';
 import type { DecodeMode, Facts } from '../x86/operands.ts';
+import { type BuildOptions, buildFindings } from './build-rules.ts';
 import { decide } from './decide.ts';
-import { type EnginePair, type ExecutionAnswer, executeBoth } from './execute.ts';
-import { type Finding, finding, type Judgement, located } from './finding.ts';
-import { functionEnd, isFiller } from './reach.ts';
+import { type EngineMaker, type ExecutionAnswer, execute, type Hazards } from './execute.ts';
+import { type Finding, finding, type Judgement, located, withFindings } from './finding.ts';
+import { patchFindings, restoredFinding } from './patch-rules.ts';
+import { functionEnd, isFiller, reachable } from './reach.ts';
+import { recursionFinding } from './recursion.ts';
 import { type StreamAnswer, sameStream } from './same-stream.ts';
-import { CodeSpace, type Segment } from './space.ts';
+import { CodeSpace, type Segment, within } from './space.ts';
 import { RETURN_ADDRESS } from './world.ts';
 
 /** A hooked function. */
@@ -16,28 +19,63 @@ export interface HookQuestion {
   readonly patchLength: number;
   readonly trampoline: { readonly address: bigint; readonly bytes: Uint8Array };
   readonly bitness?: 32 | 64;
+  /** What the tool writes over the start; a plain near jump unless told (C34, C38, C46). */
+  readonly patch?: Uint8Array;
+  /** What stands at the start after the hook was taken out (C51). */
+  readonly restored?: Uint8Array;
+  /** The code that the patch leads to, where it is known: does it end, or come back to the hook for ever (C47)? */
+  readonly replacement?: Segment;
+  /** Addresses in the function that exception tables name: instructions that may fault, landing pads (C6). */
+  readonly exceptions?: readonly bigint[];
+  /** How the surrounding code was built (C20, C32–C37). */
+  readonly build?: BuildOptions;
 }
-
-/** Gives two engines with nothing mapped, made when the first judgement needs them; the caller disposes of them. */
-export type EngineMaker = () => Promise<EnginePair>;
 
 const PADDING_SHOWN = 32;
 const SEED = 0x74726d70;
 
 /**
- * Judges a hook (C1–C5, C9–C19, C21, C23, C29).
+ * Judges a hook (C1–C6, C9–C21, C23, C29–C34, C36–C38, C46, C47, C51); what needs more than the code is asked by options.
  *
  * @param engines where to run both sides; without it, or in 32-bit code, only the symbolic proof decides
  */
 export async function judgeHook(question: HookQuestion, engines?: EngineMaker): Promise<Judgement> {
   const { address, bytes } = question.function;
-  const judgement = await judge(question, engines);
+  const judgement = withFindings(await judge(question, engines), await askedFindings(question, engines));
   return located(judgement, {
     mode: { bitness: question.bitness ?? 64 },
     base: address,
     entry: address,
     code: [{ address, bytes }, question.trampoline],
   });
+}
+
+/** What the question's options ask for beyond the work that the code does; one error is enough for `broken`. */
+async function askedFindings(question: HookQuestion, engines: EngineMaker | undefined): Promise<Finding[]> {
+  const { patch, restored, replacement, exceptions = [], build, bitness = 64 } = question;
+  const { address, bytes } = question.function;
+  const found: Finding[] = [];
+  if (patch !== undefined) found.push(...patchFindings({ address, original: bytes, patch, ibt: build?.ibt === true }));
+  else if (build?.ibt === true) {
+    found.push(...patchFindings({ address, original: bytes, patch: new Uint8Array(question.patchLength), ibt: true }));
+  }
+  const left = restored === undefined ? undefined : restoredFinding(address, bytes, restored);
+  if (left !== undefined) found.push(left);
+  const space = new CodeSpace([question.trampoline, { address, bytes }], { bitness });
+  for (const at of exceptions) {
+    if (at < address || at >= address + BigInt(question.patchLength)) continue;
+    const why = `an exception table names +${at - address}, inside the patched bytes`;
+    found.push(finding('C6', 'error', why, { at: space.at(at), base: address }));
+  }
+  if (build !== undefined && bitness === 64) {
+    found.push(...buildFindings(space, question.trampoline.address, question.trampoline, build));
+  }
+  if (replacement !== undefined && engines !== undefined && bitness === 64) {
+    const [engine] = await engines();
+    const recursion = recursionFinding({ ...question, replacement }, engine);
+    if (recursion !== undefined) found.push(recursion);
+  }
+  return found;
 }
 
 async function judge(question: HookQuestion, engines: EngineMaker | undefined): Promise<Judgement> {
@@ -52,11 +90,12 @@ async function judge(question: HookQuestion, engines: EngineMaker | undefined): 
   let judgement: Judgement | undefined;
   for (const mode of models) {
     const stream = strict(streamOf(question, mode));
-    const run =
+    const answer =
       engines !== undefined && bitness === 64 && mode.amd !== true && stream.rule !== 'C4'
-        ? await execute(question, stream, engines)
+        ? await run(question, stream, engines)
         : undefined;
-    const next = decide(stream, run, {
+    const hazards = hazardFindings(question, answer?.hazards);
+    const decided = decide(stream, answer, {
       base: address,
       mode,
       code: patchedCode(question),
@@ -65,6 +104,7 @@ async function judge(question: HookQuestion, engines: EngineMaker | undefined): 
       original: { code: [surrounded(question)], entry: address, end: RETURN_ADDRESS },
       patched: { address, length: question.patchLength },
     });
+    const next = withFindings(decided, hazards);
     if (judgement === undefined || next.verdict === 'broken' || judgement.verdict === 'equivalent') judgement = next;
     if (next.verdict === 'broken') {
       if (mode.amd === true) {
@@ -74,9 +114,42 @@ async function judge(question: HookQuestion, engines: EngineMaker | undefined): 
       break;
     }
   }
+  if (judgement?.verdict === 'broken') judgement = withFindings(judgement, cutInstruction(question, { bitness }));
   const base = judgement ?? { verdict: 'not-judged', reason: 'nothing to judge', findings: [] };
   if (neighbour === undefined) return base;
   return { verdict: 'broken', reason: neighbour.message, findings: [...findings, ...base.findings] };
+}
+
+/** C2: where a branch of the trampoline leads into the middle of an instruction of the function. */
+function cutInstruction({ function: original, trampoline }: HookQuestion, mode: DecodeMode): Finding[] {
+  const body = reachable(new CodeSpace([original], mode), original.address);
+  const space = new CodeSpace([trampoline], mode);
+  for (const at of reachable(space, trampoline.address).values()) {
+    const { target } = at;
+    if (target === undefined || !within(original, target) || body.has(target)) continue;
+    const cut = [...body.values()].find(({ ip, length }) => ip < target && ip + BigInt(length) > target);
+    if (cut === undefined) continue;
+    const why = `leads to +${target - original.address}, into the middle of "${cut.mnemonic}"`;
+    return [finding('C2', 'error', why, { at, base: trampoline.address })];
+  }
+  return [];
+}
+
+/** C32–C34: what the shadow stack, the return predictor and IBT would say of the runs. */
+function hazardFindings({ function: { address }, build = {} }: HookQuestion, hazards: Hazards | undefined): Finding[] {
+  if (hazards === undefined) return [];
+  const found: Finding[] = [];
+  for (const at of hazards.returns.values()) {
+    const where = { at, base: address };
+    const level = build.shadowStack === true ? 'error' : 'warning';
+    found.push(finding('C32', level, 'a return that matches no call: the shadow stack refuses it', where));
+    found.push(finding('C33', 'warning', 'a return that matches no call is predicted wrongly', where));
+  }
+  for (const at of hazards.landings.values()) {
+    if (build.ibt !== true) continue;
+    found.push(finding('C34', 'error', 'an indirect branch lands on no ENDBR64', { at, base: address }));
+  }
+  return found;
 }
 
 /** A register that the caller or the rest of the function may still want is no scratch: only runs can clear it. */
@@ -124,15 +197,19 @@ function surrounded(question: HookQuestion): Segment {
 function patchedCode(question: HookQuestion): Segment[] {
   const { address } = question.function;
   const patch = new Uint8Array(question.patchLength).fill(0xcc);
+  if (question.patch !== undefined) {
+    patch.set(question.patch.subarray(0, patch.length));
+    return [{ address, bytes: patch }, surrounded(question), question.trampoline];
+  }
   patch[0] = 0xe9;
   const far = rel32(address + 5n, address + 0x7800n) ?? 0;
   for (let i = 0; i < 4 && i + 1 < patch.length; i++) patch[i + 1] = (far >> (8 * i)) & 0xff;
   return [{ address, bytes: patch }, surrounded(question), question.trampoline];
 }
 
-async function execute(question: HookQuestion, stream: StreamAnswer, engines: EngineMaker): Promise<ExecutionAnswer> {
+async function run(question: HookQuestion, stream: StreamAnswer, engines: EngineMaker): Promise<ExecutionAnswer> {
   const { address, bytes } = question.function;
-  return executeBoth(
+  return execute(
     {
       original: { code: [surrounded(question)], entry: address },
       moved: { code: patchedCode(question), entry: question.trampoline.address },
@@ -142,7 +219,7 @@ async function execute(question: HookQuestion, stream: StreamAnswer, engines: En
       seed: SEED,
       proved: stream.answer === 'same',
     },
-    await engines(),
+    engines,
   );
 }
 

@@ -2,14 +2,17 @@
 import type { EngineName } from '../engine/engine.ts';
 import { type DispatchQuestion, judgeDispatch, judgePreserves, type PreservesQuestion } from './arrive.ts';
 import { keepEngines } from './engines.ts';
+import type { EngineMaker } from './execute.ts';
 import type { Judgement } from './finding.ts';
-import { type EngineMaker, type HookQuestion, judgeHook } from './hook.ts';
+import { type FreeQuestion, judgeFree } from './free.ts';
+import { type HookQuestion, judgeHook } from './hook.ts';
 import { judgePoke, type PokeJudgement, type PokeQuestion } from './poke.ts';
 import { judgeRelocation, type RelocationQuestion } from './relocation.ts';
 import { judgeSite } from './site.ts';
 import { judgeTrampoline, type TrampolineQuestion } from './trampoline.ts';
 
 export type { DispatchQuestion, PreservesQuestion, RunQuestion } from './arrive.ts';
+export { BUILD_OPTIONS, type BuildOptions } from './build-rules.ts';
 export {
   type CaseFinding,
   type CaseResult,
@@ -20,8 +23,10 @@ export {
   judgeCases,
   type RawCase,
 } from './cases.ts';
+export type { EngineMaker } from './execute.ts';
 export type { Finding, Judgement, Verdict } from './finding.ts';
-export type { EngineMaker, HookQuestion } from './hook.ts';
+export type { FreeQuestion, TaskState } from './free.ts';
+export type { HookQuestion } from './hook.ts';
 export type { PokeJudgement, PokeQuestion, PokeSize } from './poke.ts';
 export { type PokeStep, PROTOCOLS, type Protocol, stepsOf } from './poke-protocol.ts';
 export type { RelocationQuestion } from './relocation.ts';
@@ -61,6 +66,10 @@ export const check = {
   /** Are the registers as they were where control leaves the bytes? */
   async preserves(question: PreservesQuestion, engine?: EngineName): Promise<Judgement> {
     return withEngines(engine, (engines) => judgePreserves(question, engines));
+  },
+  /** May the trampoline be freed while the tasks stand where they do? */
+  async free(question: FreeQuestion): Promise<Judgement> {
+    return judgeFree(question);
   },
   /** What may stand or be done at a site, by the rules of its kind. */
   site: judgeSite,

@@ -2,8 +2,8 @@
 import { ADDRESS_LIMIT, address as checkedAddress, hex, hexBytes, PAGE_SIZE, wrap } from '../address.ts';
 import { TrampolineBytesError } from '../errors.ts';
 import { factsAt } from '../x86/operands.ts';
+import type { EngineMaker } from './execute.ts';
 import { type Finding, finding, type Judgement, located } from './finding.ts';
-import type { EngineMaker } from './hook.ts';
 import { type Cpu, keyOf, PokeCpu } from './poke-cpu.ts';
 import {
   isWhole,
@@ -17,7 +17,8 @@ import {
 } from './poke-protocol.ts';
 import { emulate } from './poke-trap.ts';
 import type { RuleNumber } from './rules.ts';
-import { type State, stateAt } from './world.ts';
+import { stateAt } from './states.ts';
+import type { State } from './world.ts';
 
 /** A site, what it becomes, and how. */
 export interface PokeQuestion {

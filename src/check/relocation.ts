@@ -2,9 +2,9 @@
 import { hex, rel32 } from '../address.ts';
 import { type DecodeMode, factsOf } from '../x86/operands.ts';
 import { decide } from './decide.ts';
-import { type ExecutionAnswer, executeBoth } from './execute.ts';
-import { finding, type Judgement, located } from './finding.ts';
-import type { EngineMaker } from './hook.ts';
+import { exactFinding } from './exact.ts';
+import { type EngineMaker, type ExecutionAnswer, execute } from './execute.ts';
+import { finding, type Judgement, located, withFindings } from './finding.ts';
 import { type StreamAnswer, sameStream } from './same-stream.ts';
 import { CodeSpace, type Segment } from './space.ts';
 
@@ -20,6 +20,8 @@ export interface RelocationQuestion {
   readonly amd?: boolean;
   /** Known bytes after the block, for calls that lead there. */
   readonly context?: Uint8Array;
+  /** The tool promises byte-exact copies of what is not relative (C52). */
+  readonly exact?: boolean;
   /** Bytes that the tool was asked to put before the instruction at `offset`. */
   readonly inserted?: { readonly offset: number; readonly bytes: Uint8Array };
 }
@@ -27,7 +29,7 @@ export interface RelocationQuestion {
 const SEED = 0x6d6f7665;
 
 /**
- * Judges a relocation (C1, C8–C19, C21, C29).
+ * Judges a relocation (C1, C8–C19, C21, C29, C52).
  *
  * A register that the moved code spoils counts as scratch where the original block neither reads nor writes it; it is
  * reported (C17). Code that the block reads as its own data may move along with the block (C11).
@@ -60,8 +62,8 @@ async function judge(question: RelocationQuestion, engines: EngineMaker | undefi
       : { inserted: { before: address + BigInt(inserted.offset), bytes: inserted.bytes } }),
   });
   const runnable = engines !== undefined && question.bitness === 64 && question.amd !== true && inserted === undefined;
-  const run = runnable && stream.answer !== 'same' ? await execute(question, output, stream, engines) : undefined;
-  return decide(stream, run, {
+  const answer = runnable && stream.answer !== 'same' ? await run(question, output, stream, engines) : undefined;
+  const decided = decide(stream, answer, {
     base: address,
     mode,
     code: [{ address: newAddress, bytes: output }],
@@ -70,9 +72,11 @@ async function judge(question: RelocationQuestion, engines: EngineMaker | undefi
     original: { code: original, entry: address, end: address + BigInt(bytes.length) },
     ignored: stream.spoiled,
   });
+  const anew = question.exact === true ? exactFinding(address, bytes, newAddress, output, mode) : undefined;
+  return anew === undefined ? decided : withFindings(decided, [anew]);
 }
 
-async function execute(
+async function run(
   question: RelocationQuestion,
   output: Uint8Array,
   stream: StreamAnswer,
@@ -81,7 +85,7 @@ async function execute(
   const { address, bytes, newAddress } = question;
   if (overlap(address, bytes.length + 16, newAddress, output.length + 16)) return undefined;
   const original: Segment = { address, bytes };
-  return executeBoth(
+  return execute(
     {
       original: { code: [original], entry: address, end: address + BigInt(bytes.length) },
       moved: {
@@ -93,7 +97,7 @@ async function execute(
       space: new CodeSpace([original], { bitness: 64 }),
       seed: SEED,
     },
-    await engines(),
+    engines,
   );
 }
 

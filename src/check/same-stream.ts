@@ -349,7 +349,13 @@ class Walk {
         throw new Parted('different', `accesses ${show(b)} where the original accesses ${show(a)}`, 'C10', left);
       }
     }
-    if (left.target !== undefined && right.target !== undefined) this.#pair(left.target, right.target, constants);
+    if (left.target !== undefined && right.target !== undefined) {
+      if (left.mnemonic === 'xbegin' && left.target !== right.target && !this.#inOriginal(left.target)) {
+        const why = `aborts to ${hex(right.target)} where the original aborts to ${hex(left.target)}`;
+        throw new Parted('different', why, 'C15', left);
+      }
+      this.#pair(left.target, right.target, constants);
+    }
     const base = right.memory?.base ?? '';
     for (const name of constants.keys()) {
       if (!left.reads.has(name)) continue;

@@ -1,9 +1,11 @@
 // Judges bytes at a site by rule: what text_poke, static calls, ftrace, probes and sleds accept there.
-import { bytesOfHex, hex, hexBytes, rel32 } from '../address.ts';
+import { bytesOfHex, hex, hexBytes, pageFloor, rel32 } from '../address.ts';
+import type { Access } from '../engine/engine.ts';
 import { type DecodeMode, type Facts, factsAt, factsOf } from '../x86/operands.ts';
 import { type Finding, finding, located } from './finding.ts';
 import { BOOSTABLE_0F, UPROBE_0F, UPROBE_32, UPROBE_64 } from './kernel-tables.ts';
 import { opcodeOf, regField } from './opcode.ts';
+import { preambleFinding } from './patch-rules.ts';
 import { fillerLength, isCanonicalNop, isFiller, reachable } from './reach.ts';
 import type { RuleNumber } from './rules.ts';
 import { CodeSpace } from './space.ts';
@@ -22,6 +24,7 @@ export const SITE_KINDS = [
   'nop',
   'block-boundary',
   'hook',
+  'section',
 ] as const;
 
 /** One of them. */
@@ -42,6 +45,10 @@ export interface SiteQuestion {
   readonly target?: bigint;
   /** Bytes that the patch takes; 5 unless told. */
   readonly patchLength?: number;
+  /** section: what its flags allow (C46). */
+  readonly access?: Access;
+  /** Addresses that exception tables name (C6). */
+  readonly exceptions?: readonly bigint[];
 }
 
 /** The answer in the words of the kind: `accepted`, `not-optimizable`, `hookable` … */
@@ -150,6 +157,10 @@ const kprobeOptimize: Judge = (question, mode) => {
   const all = factsOf(bytes, address, mode);
   if (!all.some((facts) => facts.ip === probe))
     return no('EILSEQ', 'the probe is not on an instruction boundary', 'C2');
+  const [exception] = (question.exceptions ?? []).filter((at) => at >= address && at < address + BigInt(bytes.length));
+  if (exception !== undefined) {
+    return no('EILSEQ', `an exception table names ${hex(exception)}: a fixup may jump into the function`, 'C6');
+  }
   for (const facts of all) {
     if (facts.kind === 'invalid') return no('EILSEQ', `the byte at ${hex(facts.ip)} does not decode`, 'C1');
     if (facts.mnemonic === 'int3' && facts.ip >= probe && facts.ip < probe + 5n) {
@@ -273,8 +284,10 @@ const sledPatch: Judge = ({ bytes, address, target }) => {
 };
 
 /** libpulp's ulp_patch_addr: 14 bytes before the entry take `jmp [rip+0]` and its pointer, the entry jumps back there. */
-const patchableEntry: Judge = ({ bytes, offset = 14, target }) => {
+const patchableEntry: Judge = ({ bytes, address, offset = 14, target }) => {
   if (offset < 14) return answer('refused', 'less than 14 bytes before the entry', 'C38');
+  const owned = preambleFinding(bytes.subarray(0, offset), address + BigInt(offset), 14);
+  if (owned !== undefined) return { outcome: 'refused', reason: owned.message, findings: [owned], details: {} };
   const kept = hexBytes(bytes.subarray(offset, offset + 4)) === 'f30f1efa' ? 4 : 0;
   const at = offset + kept;
   const entry = hexBytes(bytes.subarray(at, at + 2));
@@ -297,6 +310,10 @@ const patchableEntry: Judge = ({ bytes, offset = 14, target }) => {
         'the function may begin with a short jump of its own: it is taken for an earlier patch',
       ),
     );
+  }
+  const first = address + BigInt(offset - 14);
+  if (pageFloor(first) !== pageFloor(address + BigInt(at + 1))) {
+    findings.push(finding('C46', 'note', 'the patch lies in two pages: both must be made writable for its time'));
   }
   return { outcome: 'patched', reason: 'the entry can be patched', findings, details: { output: hexBytes(output) } };
 };
@@ -369,6 +386,10 @@ const hook: Judge = (question, mode) => {
       return answer('refused', `the function has ${displaced} bytes, the patch takes ${patchLength}`, 'C3');
     }
   }
+  const exception = (question.exceptions ?? []).find((at) => at >= entry && at < entry + BigInt(patchLength));
+  if (exception !== undefined) {
+    return answer('refused', `an exception table names +${exception - entry}, inside the patched bytes`, 'C6');
+  }
   for (const facts of all) {
     if (facts.target === undefined || facts.kind === 'call') continue;
     const into = Number(BigInt.asIntN(64, facts.target - entry));
@@ -390,6 +411,13 @@ function endsFlow(facts: Facts): boolean {
   );
 }
 
+/** C46: code that can be changed while it can be executed. */
+const section: Judge = ({ access }) => {
+  if (access === undefined) return answer('not-judged', 'nothing says what the section allows');
+  if (access === 'rwx') return answer('broken', 'the section asks for memory that is writable and executable', 'C46');
+  return answer('protected', `the section asks for ${access}`);
+};
+
 const JUDGES: Readonly<Record<SiteKind, Judge>> = {
   'text-poke-new-bytes': textPoke,
   'kprobe-optimize': kprobeOptimize,
@@ -403,4 +431,5 @@ const JUDGES: Readonly<Record<SiteKind, Judge>> = {
   nop,
   'block-boundary': blockBoundary,
   hook,
+  section,
 };

@@ -7,6 +7,11 @@ export interface Segment {
   readonly bytes: Uint8Array;
 }
 
+/** Whether an address lies in a segment. */
+export function within({ address, bytes }: Segment, ip: bigint): boolean {
+  return ip >= address && ip < address + BigInt(bytes.length);
+}
+
 /** All the code that one side of a comparison knows. Where segments overlap, the first one counts. */
 export class CodeSpace {
   readonly #segments: readonly Segment[];

@@ -256,6 +256,7 @@ class Stepper {
       rflags: engine.readRegister('rflags'),
       xmm: Array.from({ length: 16 }, (_, i) => engine.readXmm(i)),
       written: this.#written,
+      reads: new Set(),
       blocks: [],
     };
     return { run: { steps, ends }, outcome };

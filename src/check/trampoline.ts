@@ -4,12 +4,16 @@ import type { Engine } from '../engine/engine.ts';
 import { KERNEL_CS, KERNEL_DS, PT_REGS } from '../ftrace/pt-regs.ts';
 import type { KernelVersion, TrampolineKind } from '../ftrace/trampoline.ts';
 import { assemble, type Instruction, movImm32, type Reg, raw, ret } from '../x86/encode.ts';
-import { type Finding, finding, type Judgement, located } from './finding.ts';
-import type { EngineMaker } from './hook.ts';
+import type { Facts } from '../x86/operands.ts';
+import { type BuildOptions, buildFindings } from './build-rules.ts';
+import type { EngineMaker } from './execute.ts';
+import { type Finding, finding, type Judgement, located, withFindings } from './finding.ts';
 import { Random } from './random.ts';
 import type { RuleNumber } from './rules.ts';
 import { CodeSpace, type Segment } from './space.ts';
-import { type Outcome, pointer, type State, stateAt, World } from './world.ts';
+import { stateAt } from './states.ts';
+import { transfersOf } from './transfers.ts';
+import { type Outcome, pointer, type State, World } from './world.ts';
 
 /** Bytes said to be a trampoline, and what they call. */
 export interface TrampolineQuestion {
@@ -31,6 +35,8 @@ export interface TrampolineQuestion {
   readonly redirects?: boolean;
   /** Other memory that it reads, such as the word that holds the ops. */
   readonly memory?: readonly Segment[];
+  /** How the kernel was built (C20, C32–C37). */
+  readonly build?: BuildOptions;
 }
 
 /** What the handler does to its pt_regs before it returns. */
@@ -71,7 +77,7 @@ interface Shown {
 }
 
 /**
- * Judges a trampoline on the CPU (C18, C19, C22–C27, C29, C34): from 8 register states, with a handler that spoils what a C
+ * Judges a trampoline on the CPU (C18–C20, C22–C27, C29, C32–C34, C36, C37): from 8 register states, with a handler that spoils what a C
  * function may spoil, writes below its stack pointer, changes every register that a handler may change, and returns to
  * the site, elsewhere, or into a direct call. One difference is enough for `broken`.
  *
@@ -80,11 +86,15 @@ interface Shown {
 export async function judgeTrampoline(question: TrampolineQuestion, engines: EngineMaker): Promise<Judgement> {
   const { address, bytes } = question;
   const scene = { mode: { bitness: 64 }, base: address, entry: address, code: [{ address, bytes }] } as const;
-  return located(await judge(question, engines), scene);
+  const { build } = question;
+  const space = new CodeSpace(scene.code, { bitness: 64 });
+  const asked = build === undefined ? [] : buildFindings(space, address, question, build);
+  return located(withFindings(await judge(question, engines), asked), scene);
 }
 
 async function judge(question: TrampolineQuestion, engines: EngineMaker): Promise<Judgement> {
   const notes = landingPad(question);
+  if (notes[0]?.level === 'error') return { verdict: 'broken', reason: notes[0].message, findings: notes };
   if (question.bytes.length === 0) return { verdict: 'not-judged', reason: 'no bytes', findings: [] };
   const stub = assemble(question.handler, handlerStub()).bytes;
   const own: Segment = { address: question.address, bytes: question.bytes };
@@ -97,21 +107,36 @@ async function judge(question: TrampolineQuestion, engines: EngineMaker): Promis
   if (question.returnThunk !== undefined) code.push({ address: question.returnThunk, bytes: Uint8Array.of(0xc3) });
   const banned = forbidden(question);
   if (banned !== undefined) return broken(question, code, banned, notes);
-  const [engine] = await engines();
+  const first = await engines();
+  const judged = runAll(question, code, first[0], notes);
+  if (judged.verdict !== 'not-judged') return judged;
+  const other = await engines('other');
+  const second = other === first ? judged : runAll(question, code, other[0], notes);
+  return second.verdict === 'not-judged' ? judged : second;
+}
+
+/** All runs on one engine; the first complaint ends them. */
+function runAll(
+  question: TrampolineQuestion,
+  code: readonly Segment[],
+  engine: Engine,
+  notes: readonly Finding[],
+): Judgement {
   const world = new World(engine, code, SEED);
+  const hazards = new Map<bigint, Facts>();
   let runs = 0;
   try {
     for (const way of waysOf(question)) {
       for (let i = 0; i < STATES; i++) {
         // the first states hold boundary values; the kernel runs C code with the direction flag clear
         const state = withoutDirection(stateAt(i === 0 ? 0 : i + 11, SEED));
-        const answer = runOnce(question, world, engine, state, way, i);
+        const answer = runOnce(question, world, engine, state, way, i, hazards);
         runs++;
         if (answer === undefined) continue;
         if ('unjudged' in answer) return { verdict: 'not-judged', reason: answer.unjudged, findings: notes };
         const why = way === 'returns' ? answer.why : `${answer.why}, when the handler ${WAYS[way]}`;
         const written: Segment[] = [];
-        const touched = world.record(() => runOnce(question, world, engine, state, way, i, written));
+        const touched = world.record(() => runOnce(question, world, engine, state, way, i, hazards, written));
         const memory = [{ address: state.registers.rsp ?? 0n, bytes: pointer(RETURN) }, ...touched];
         return broken(question, code, { ...answer, why }, notes, { state, memory, written });
       }
@@ -119,7 +144,20 @@ async function judge(question: TrampolineQuestion, engines: EngineMaker): Promis
   } finally {
     world.close();
   }
-  return { verdict: 'equivalent', reason: `acts as a ${question.kind} trampoline in ${runs} runs`, findings: notes };
+  const reason = `acts as a ${question.kind} trampoline in ${runs} runs`;
+  return withFindings({ verdict: 'equivalent', reason, findings: notes }, returnFindings(question, hazards));
+}
+
+/** C32, C33: what the shadow stack and the return predictor would say. */
+function returnFindings({ address, build = {} }: TrampolineQuestion, hazards: ReadonlyMap<bigint, Facts>): Finding[] {
+  return [...hazards.values()].flatMap((at) => {
+    const where = { at, base: address };
+    const level = build.shadowStack === true ? 'error' : 'warning';
+    return [
+      finding('C32', level, 'a return that matches no call: the shadow stack refuses it', where),
+      finding('C33', 'warning', 'a return that matches no call is predicted wrongly', where),
+    ];
+  });
 }
 
 function broken(
@@ -184,10 +222,13 @@ function forbidden({ address, bytes }: TrampolineQuestion): Complaint | undefine
 }
 
 /** C34: nothing calls a trampoline indirectly but direct-call code; 6.12 gives it a landing pad all the same. */
-function landingPad({ kernel = '6.12', bytes, address }: TrampolineQuestion): Finding[] {
+function landingPad({ kernel = '6.12', bytes, address, build }: TrampolineQuestion): Finding[] {
   const has = [0xf3, 0x0f, 0x1e, 0xfa].every((byte, i) => bytes[i] === byte);
-  if (has || kernel === '6.1') return [];
   const at = new CodeSpace([{ address, bytes }], { bitness: 64 }).at(address);
+  if (!has && build?.ibt === true) {
+    return [finding('C34', 'error', 'no ENDBR64 at the entry, which IBT demands', { at, base: address })];
+  }
+  if (has || kernel === '6.1') return [];
   return [finding('C34', 'warning', 'no ENDBR64 at the entry, which 6.12 puts there', { at, base: address })];
 }
 
@@ -201,6 +242,7 @@ function runOnce(
   state: State,
   way: Way,
   index: number,
+  hazards: Map<bigint, Facts>,
   written: Segment[] = [],
 ): Answer {
   const entry = state.registers.rsp ?? 0n;
@@ -232,6 +274,9 @@ function runOnce(
       at: outcome.exit.rip,
     };
   }
+  const { returns } = transfersOf(world.code, outcome.blocks, outcome.exit.rip, RETURN);
+  // whoever changes where it returns to has one return that no call announced
+  if (returns.length > (way === 'returns' ? 0 : 1)) for (const one of returns) hazards.set(one.ip, one);
   if (passes !== 1) return { rule: 'C22', why: `the handler is called ${passes} times`, end: until };
   const wrong = afterReturn(question, world, engine, state, outcome, changes, way);
   return wrong === undefined ? undefined : { ...wrong, end: until };

@@ -1,23 +1,23 @@
 // The guest world of one comparison: code, a stack, and data pages that come into being when they are touched.
 import { hex, hexBytes, PAGE_SIZE, pageFloor } from '../address.ts';
-import type { Engine, Exit, RegisterName } from '../engine/engine.ts';
+import type { Engine, Exit, RegisterName, RunOptions } from '../engine/engine.ts';
 import { GENERAL_REGISTERS } from '../engine/engine.ts';
+import { EngineError } from '../errors.ts';
 import { Random } from './random.ts';
-import type { Segment } from './space.ts';
+import { CodeSpace, type Segment } from './space.ts';
 
 /** Where the judged code returns to. */
 export const RETURN_ADDRESS = 0x7777_0000n;
 /** rsp at the entry of the judged code, less up to 1 KiB; above 4 GiB, so that a 32-bit copy of it shows. */
 export const STACK = 0x7ff0_3000_8000n;
-/** Pointers of the initial registers lead to one of these: below and above 4 GiB. */
-const DATA = 0x2000_0000n;
-const HIGH_DATA = 0x5400_2000_0000n;
 
-/** Registers and flags at the start. */
+/** Registers, flags and chosen memory at the start. */
 export interface State {
   readonly registers: Readonly<Record<string, bigint>>;
   readonly rflags: bigint;
   readonly xmm: readonly Uint8Array[];
+  /** What stands in memory that the code names by its address. */
+  readonly memory?: readonly Segment[];
 }
 
 /** What a run left behind. */
@@ -28,6 +28,8 @@ export interface Outcome {
   readonly xmm: readonly Uint8Array[];
   /** Bytes written, by address; the last value counts. */
   readonly written: ReadonlyMap<bigint, number>;
+  /** Addresses that data was read from; the first byte of each access. */
+  readonly reads: ReadonlySet<bigint>;
   /** Addresses of the blocks run, in order. */
   readonly blocks: readonly bigint[];
 }
@@ -43,6 +45,8 @@ export class World {
   readonly #dirty = new Set<bigint>();
   readonly #code: readonly Segment[];
   readonly #seed: number;
+  /** The code, decoded. */
+  readonly code: CodeSpace;
   /** Addresses that runs touch, while they are recorded. */
   #recorded: Set<bigint> | undefined;
 
@@ -50,6 +54,7 @@ export class World {
     this.#engine = engine;
     this.#code = code;
     this.#seed = seed;
+    this.code = new CodeSpace(code, { bitness: 64 });
     for (const segment of code) this.#cover(segment.address, segment.bytes.length);
     this.#cover(STACK - 0x4000n, 0x5000);
     this.#cover(RETURN_ADDRESS, 1);
@@ -117,11 +122,13 @@ export class World {
       engine.writeXmm(i, bytes);
     });
     const stack = state.registers.rsp ?? STACK;
-    engine.write(stack, pointer(RETURN_ADDRESS));
-    this.#dirty.add(pageFloor(stack));
+    for (const { address, bytes } of [...(state.memory ?? []), { address: stack, bytes: pointer(RETURN_ADDRESS) }]) {
+      this.#place(address, bytes);
+    }
     const touched = new Set<bigint>();
+    const reads = new Set<bigint>();
     const blocks: bigint[] = [];
-    const exit = engine.run({
+    const exit = runContained(engine, {
       from: entry,
       until,
       budget: BUDGET,
@@ -131,6 +138,7 @@ export class World {
         return undefined;
       },
       onMemory: (kind, address, size) => {
+        if (kind === 'read') reads.add(address);
         const set = kind === 'write' ? touched : this.#recorded;
         for (let i = 0; i < Math.min(size, 64); i++) set?.add(BigInt.asUintN(64, address + BigInt(i)));
       },
@@ -149,8 +157,19 @@ export class World {
       rflags: engine.readRegister('rflags'),
       xmm: state.xmm.map((_, i) => engine.readXmm(i)),
       written,
+      reads,
       blocks,
     };
+  }
+
+  /** Writes what the state says, where there can be memory. */
+  #place(address: bigint, bytes: Uint8Array): void {
+    const last = address + BigInt(bytes.length - 1);
+    for (const page of new Set([pageFloor(address), pageFloor(last)])) {
+      if (!this.#touch(page)) return;
+      this.#dirty.add(page);
+    }
+    this.#engine.write(address, bytes);
   }
 
   /** The memory that `run` reads or writes through this world, as it stood before. */
@@ -180,6 +199,16 @@ export class World {
   }
 }
 
+/** A run in which an engine that loses its way is one that does not judge. */
+function runContained(engine: Engine, options: RunOptions): Exit {
+  try {
+    return engine.run(options);
+  } catch (error) {
+    if (!(error instanceof EngineError) || error.code !== 'EIO') throw error;
+    return { reason: 'not-judged', rip: error.rip ?? options.from, instructions: 0, why: error.message };
+  }
+}
+
 /** Single bytes joined into as few segments as there can be; addresses without a byte are left out. */
 export function segmentsOf(addresses: Iterable<bigint>, byteAt: (address: bigint) => number | undefined): Segment[] {
   const runs: { address: bigint; bytes: number[] }[] = [];
@@ -196,38 +225,4 @@ export function segmentsOf(addresses: Iterable<bigint>, byteAt: (address: bigint
 /** Eight little-endian bytes. */
 export function pointer(value: bigint): Uint8Array {
   return Uint8Array.from({ length: 8 }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn));
-}
-
-const BOUNDARY = [
-  0n,
-  1n,
-  2n,
-  0xffn,
-  0x7fff_ffffn,
-  0x8000_0000n,
-  0xffff_ffffn,
-  1n << 32n,
-  (1n << 63n) - 1n,
-  1n << 63n,
-] as const;
-const STATUS_FLAGS = 0x8d5n;
-const DIRECTION = 0x400n;
-
-/** The state with number `index`: the first ones are all zero, all ones, and one boundary value everywhere. */
-export function stateAt(index: number, seed: number): State {
-  const random = new Random(seed + index * 7919);
-  const registers: Record<string, bigint> = {};
-  for (const name of GENERAL_REGISTERS) {
-    const choice = random.next() % 8;
-    if (index < BOUNDARY.length) registers[name] = BOUNDARY[index] ?? 0n;
-    else if (choice < 3) registers[name] = (choice === 0 ? HIGH_DATA : DATA) + BigInt(random.next() % 0x4000);
-    else if (choice === 3) registers[name] = random.pick(BOUNDARY);
-    else if (choice === 4) registers[name] = BigInt(random.next() % 12);
-    else if (choice === 5) registers[name] = 0xffff_8880_0000_0000n + BigInt(random.next() % 0x4000);
-    else if (choice === 6) registers[name] = BigInt.asUintN(64, -BigInt(random.next() % 100));
-    else registers[name] = random.word();
-  }
-  registers.rsp = STACK - BigInt(random.next() % 64) * 16n;
-  const flags = (BigInt(random.next()) & STATUS_FLAGS) | (index % 8 === 7 ? DIRECTION : 0n) | 2n;
-  return { registers, rflags: flags, xmm: Array.from({ length: 16 }, () => random.bytes(16)) };
 }

@@ -1,10 +1,12 @@
 // `tramp64 check`: judges hooks, moved blocks, trampolines, patch protocols and sites, one by one or from a file of cases.
 import { Argument, type Command, Option } from 'commander';
 import { bytesOfHex, address as checkedAddress } from '../address.ts';
+import { BUILD_OPTIONS, type BuildOptions } from '../check/build-rules.ts';
 import { type CaseResult, documentOf, named } from '../check/cases.ts';
 import { keepEngines } from '../check/engines.ts';
 import type { Judgement } from '../check/finding.ts';
-import { judgeHook } from '../check/hook.ts';
+import { judgeFree } from '../check/free.ts';
+import { type HookQuestion, judgeHook } from '../check/hook.ts';
 import { judgePoke } from '../check/poke.ts';
 import { type PokeStep, PROTOCOLS, type Protocol } from '../check/poke-protocol.ts';
 import { judgeRelocation } from '../check/relocation.ts';
@@ -53,6 +55,10 @@ export function addCheck(program: Command): void {
     .requiredOption('--function <place>', 'the original function')
     .requiredOption('--trampoline <place>', 'the relocated prologue with its jump back')
     .option('--patch-length <bytes>', 'bytes that the patch takes', '5')
+    .option('--patch <hex>', 'what the tool writes over the start, as hex or @FILE')
+    .option('--restored <hex>', 'what stands at the start after unhooking')
+    .option('--replacement <place>', 'the code that the hook leads to: is its recursion guarded?')
+    .addOption(buildOption())
     .addOption(new Option('--bitness <bits>').choices(['32', '64']).default('64'))
     .action((_: unknown, command: Command) => {
       const options = command.optsWithGlobals<HookOptions>();
@@ -63,6 +69,7 @@ export function addCheck(program: Command): void {
             trampoline: options.trampolinePlace,
             patchLength: count(options.patchLength),
             bitness: options.bitness === '32' ? 32 : 64,
+            ...options.more,
           },
           engines,
         ),
@@ -72,6 +79,13 @@ export function addCheck(program: Command): void {
       const options = command.opts<HookOptions>();
       command.setOptionValue('functionPlace', await place(options.function));
       command.setOptionValue('trampolinePlace', await place(options.trampoline));
+      const [patch, restored] = [await plainBytes(options.patch), await plainBytes(options.restored)];
+      command.setOptionValue('more', {
+        ...(patch === undefined ? {} : { patch }),
+        ...(restored === undefined ? {} : { restored }),
+        ...(options.replacement === undefined ? {} : { replacement: await place(options.replacement) }),
+        ...(options.build === undefined ? {} : { build: buildFrom(options.build) }),
+      });
     });
 
   check
@@ -81,6 +95,7 @@ export function addCheck(program: Command): void {
     .requiredOption('--to <place>', 'the moved block')
     .addOption(new Option('--bitness <bits>').choices(BITNESS).default('64'))
     .option('--amd', 'read 66-prefixed branches as AMD does')
+    .option('--exact', 'what is not relative must be copied byte for byte')
     .action(async (_: unknown, command: Command) => {
       const options = command.optsWithGlobals<RelocationOptions>();
       const from = await place(options.from);
@@ -93,6 +108,7 @@ export function addCheck(program: Command): void {
             output: to.bytes,
             bitness: bits(options.bitness),
             amd: options.amd === true,
+            exact: options.exact === true,
           },
           engines,
         ),
@@ -101,6 +117,7 @@ export function addCheck(program: Command): void {
 
   addTrampoline(check);
   addPoke(check);
+  addFree(check);
 
   check
     .command('site')
@@ -142,6 +159,7 @@ function addTrampoline(check: Command): void {
     .addOption(new Option('--kernel <version>').choices(['6.1', '6.12']).default('6.12'))
     .option('--direct', 'it calls the address left in orig_rax')
     .option('--no-redirect', 'no handler changes ip')
+    .addOption(buildOption())
     .action(async (kind: string, text: string, _: unknown, command: Command) => {
       const options = command.optsWithGlobals<TrampolineOptions>();
       const question: TrampolineQuestion = {
@@ -153,6 +171,7 @@ function addTrampoline(check: Command): void {
         ...(options.thunk === undefined ? {} : { returnThunk: value(options.thunk) }),
         direct: options.direct === true,
         redirects: options.redirect,
+        ...(options.build === undefined ? {} : { build: buildFrom(options.build) }),
       };
       await judged('trampoline', options, (engines) => judgeTrampoline(question, engines));
     });
@@ -179,6 +198,35 @@ function addPoke(check: Command): void {
     });
 }
 
+function addFree(check: Command): void {
+  check
+    .command('free')
+    .summary('may a trampoline be freed while these tasks run?')
+    .argument('<place>', 'ADDRESS:BYTES or FILE.o:FUNCTION')
+    .requiredOption('--task <list...>', "a task's ip and the words on its stack: 0x401000,0x402010")
+    .action(async (text: string, _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<Output & { task: string[] }>();
+      const tasks = options.task.map((list) => {
+        const [ip = 0n, ...stack] = list.split(',').map(value);
+        return { ip, stack };
+      });
+      const { address, bytes } = await place(text);
+      await judged('free', options, async () => judgeFree({ address, bytes, tasks }));
+    });
+}
+
+function buildOption(): Option {
+  return new Option('--build <list...>', 'how the code around was built').choices([...BUILD_OPTIONS]);
+}
+
+function buildFrom(names: readonly string[]): BuildOptions {
+  return Object.fromEntries(names.map((name) => [name, true]));
+}
+
+async function plainBytes(text: string | undefined): Promise<Uint8Array | undefined> {
+  return text === undefined ? undefined : (await place(`0:${text}`)).bytes;
+}
+
 function stepsFrom(text: string): PokeStep[] {
   return text.split(',').map((word): PokeStep => {
     if (word === 'sync') return { sync: true };
@@ -203,6 +251,7 @@ interface TrampolineOptions extends Output {
   kernel: string;
   direct?: boolean;
   redirect: boolean;
+  build?: string[];
 }
 
 interface PokeOptions extends Output {
@@ -214,6 +263,11 @@ interface HookOptions extends Output {
   function: string;
   trampoline: string;
   patchLength: string;
+  patch?: string;
+  restored?: string;
+  replacement?: string;
+  build?: string[];
+  more: Pick<HookQuestion, 'patch' | 'restored' | 'replacement' | 'build'>;
   bitness: string;
   functionPlace: Place;
   trampolinePlace: Place;
@@ -224,6 +278,7 @@ interface RelocationOptions extends Output {
   to: string;
   bitness: string;
   amd?: boolean;
+  exact?: boolean;
 }
 
 interface SiteOptions extends Output {

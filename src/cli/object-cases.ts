@@ -2,6 +2,10 @@
 import { basename } from 'node:path';
 import { hex, hexBytes } from '../address.ts';
 import { MAX_CASE_BYTES, MAX_ID, type RawCase } from '../check/cases.ts';
+import { ElfFile } from '../image/elf.ts';
+import { SHF_EXECINSTR, SHF_WRITE } from '../image/elf-format.ts';
+import type { ElfSection } from '../image/elf-sections.ts';
+import { exceptionsByFunction } from '../image/exception-table.ts';
 import type { LoadedImage } from '../image/image.ts';
 import { loadImageBytes } from '../image/load.ts';
 import type { FunctionInfo } from '../image/sites.ts';
@@ -45,16 +49,27 @@ export interface ObjectCase {
 }
 
 /**
- * Two cases for each function with code of its own: `ftrace-site`, the call of the file or the idle NOP at its site, and
+ * One case for each section of code (`section`, C46), and two for each function with code of its own: `ftrace-site`, the call of the file or the idle NOP at its site, and
  * `hook`, its first bytes with the site idle.
  *
  * @throws {ImageError} what is wrong with the file
  */
 export function objectCases(bytes: Uint8Array, file: string): ObjectCase[] {
   const image = loadObject(bytes, file);
-  return image.functions
+  const elf = ElfFile.parse(bytes, basename(file));
+  const exceptions = exceptionsByFunction(elf);
+  const functions = image.functions
     .filter(({ aliasOf, size }) => aliasOf === undefined && size > 0)
-    .flatMap((info) => [siteCase(info), hookCase(image, info)]);
+    .flatMap((info) => [siteCase(info), hookCase(image, info, exceptions.get(info.symbol.index) ?? [])]);
+  const code = elf.sections.filter(({ flags, bytes }) => (flags & SHF_EXECINSTR) !== 0n && bytes.length > 0);
+  return [...code.map(sectionCase), ...functions];
+}
+
+/** C46: whether a section of code asks to be writable too. */
+function sectionCase({ name, flags, bytes }: ElfSection): ObjectCase {
+  const access = (flags & SHF_WRITE) === 0n ? 'rx' : 'rwx';
+  const head = { id: `${name}:section`.slice(0, MAX_ID), kind: 'section', access };
+  return { raw: { ...head, address: '0x0', input: hexBytes(bytes.subarray(0, 15)), bitness: 64 } };
 }
 
 function siteCase({ name, site, reason }: FunctionInfo): ObjectCase {
@@ -67,9 +82,14 @@ function siteCase({ name, site, reason }: FunctionInfo): ObjectCase {
   return { raw: { ...head, address: hex(site.address), input, bitness: 64, expected } };
 }
 
-function hookCase(image: LoadedImage, { name, address, size }: FunctionInfo): ObjectCase {
+function hookCase(
+  image: LoadedImage,
+  { name, address, size }: FunctionInfo,
+  exceptions: readonly bigint[],
+): ObjectCase {
   const head = { id: `${name}:hook`.slice(0, MAX_ID), kind: 'hook' };
   if (size > MAX_CASE_BYTES) return { raw: head, unjudged: `the function has ${size} bytes` };
   const input = hexBytes(objectBytes(image, address, size));
-  return { raw: { ...head, address: hex(address), input, bitness: 64 } };
+  const named = exceptions.length === 0 ? {} : { exceptions: exceptions.map((offset) => hex(address + offset)) };
+  return { raw: { ...head, address: hex(address), input, bitness: 64, ...named } };
 }

@@ -63,6 +63,8 @@ export interface Facts {
   readonly writesMemory: boolean;
   /** A load of a constant: `mov r, imm`, or `lea r, [rip + d]`. */
   readonly constant?: { readonly register: string; readonly value: bigint };
+  /** The last immediate operand, extended to 64 bits. */
+  readonly immediate?: bigint;
   readonly isNop: boolean;
 }
 
@@ -166,6 +168,7 @@ function plain(iced: Instruction, bytes: Uint8Array, bitness: number): Facts {
     readsMemory,
     writesMemory,
     ...(constant === undefined ? {} : { constant }),
+    ...immediateOf(iced),
     isNop: NOPS.has(iced.mnemonic) || isIdentity(iced, bitness),
   };
 }
@@ -231,6 +234,11 @@ function constantOf(iced: Instruction, memory: MemoryOperand | undefined): Facts
     return { register: full(target), value: BigInt.asUintN(bits, memory.address) };
   }
   return undefined;
+}
+
+function immediateOf(iced: Instruction): Pick<Facts, 'immediate'> {
+  const last = iced.opCount - 1;
+  return last >= 0 && isImmediate(iced.opKind(last)) ? { immediate: BigInt.asUintN(64, iced.immediate(last)) } : {};
 }
 
 function isImmediate(kind: OpKind): boolean {

@@ -1,5 +1,6 @@
 // The stack walker finds the true callers (L69): at each instruction of real code, of both trampolines, thunks and interrupts.
 import { afterEach, describe, expect, test } from 'vitest';
+import { USER_MAP } from '../../src/machine/guest-map.ts';
 import { Machine, type MachineOptions } from '../../src/machine.ts';
 import { fixture, readManifest } from '../fixtures/manifest.ts';
 import { shadowTrace } from './shadow-stack.ts';
@@ -65,14 +66,44 @@ describe('at each instruction of a call (L69)', () => {
   });
 });
 
+describe('at each instruction of frames of every shape', () => {
+  const FRAMES: [string, bigint[]][] = [
+    ...['realigned', 'variable', 'both', 'early', 'outgoing'].map((name): [string, bigint[]] => [name, [5n]]),
+    ['early', [1n]],
+    ['crowded', [1n, 2n, 3n, 4n, 5n, 6n]],
+  ];
+  const files = readManifest().objects.filter(({ file }) => file.startsWith('frames-'));
+
+  test.each(files.map(({ file }) => file))('of %s', async (file) => {
+    const machine = await world();
+    machine.load(fixture(file), { name: 'vmlinux' });
+    for (const [name, args] of FRAMES) expect(compareAll(machine, name, args)).toBeGreaterThan(3);
+  });
+
+  test.each(['target.so', 'target-pie.elf', 'target-static.elf'])('of the linked %s, with its PLT', async (file) => {
+    const machine = await world();
+    machine.load(fixture(file), { name: 'vmlinux', symbols: { __fentry__: 'ret' } });
+    for (const [name, args] of CALLS(machine, 'vmlinux')) expect(compareAll(machine, name, args)).toBeGreaterThan(1);
+  });
+
+  test('in a process, where addresses are low', async () => {
+    const machine = await world({ map: USER_MAP });
+    machine.load(fixture('target-pie-O2.o'), { name: 'vmlinux' });
+    for (const [name, args] of CALLS(machine, 'vmlinux')) expect(compareAll(machine, name, args)).toBeGreaterThan(1);
+  });
+});
+
 describe.each(['6.1', '6.12'] as const)('of a redirected call on kernel %s', (kernel) => {
   test.each([
-    { trampoline: 'args', variant: 'kernel-O2' },
-    { trampoline: 'regs', variant: 'kernel-O2' },
-    { trampoline: 'args', variant: 'endbr-O2' },
-    { trampoline: 'regs', variant: 'thunks' },
-  ] as const)('through the $trampoline trampoline, objects $variant (F20, F24)', async ({ trampoline, variant }) => {
-    const machine = await world({ kernel, trampoline });
+    { trampoline: 'args', variant: 'kernel-O2', handler: 'core' },
+    { trampoline: 'regs', variant: 'kernel-O2', handler: 'core' },
+    { trampoline: 'args', variant: 'endbr-O2', handler: 'core' },
+    { trampoline: 'regs', variant: 'thunks', handler: 'core' },
+    { trampoline: 'args', variant: 'kernel-O2', handler: 'guest' },
+    { trampoline: 'regs', variant: 'thunks', handler: 'guest' },
+  ] as const)('through the $trampoline trampoline, objects $variant, handler $handler (F20, F24)', async (options) => {
+    const { variant, handler } = options;
+    const machine = await world({ ...options, kernel });
     machine.load(fixture(`target-${variant}.o`), { name: 'vmlinux' });
     for (const letter of ['a', 'b'])
       machine.load(fixture(`fix_${letter}-${variant}.o`), { name: `fix_${letter}`, kind: 'livepatch' });
@@ -88,7 +119,8 @@ describe.each(['6.1', '6.12'] as const)('of a redirected call on kernel %s', (ke
       for (const { step } of shadowTrace(machine, name, args)) parts.add(step.part);
       compareAll(machine, name, args);
     }
-    expect(parts).toEqual(new Set(['function', 'gate', 'routine', 'site', 'trampoline']));
+    const gate = handler === 'core' ? ['gate'] : [];
+    expect(parts).toEqual(new Set(['function', 'routine', 'site', 'trampoline', ...gate]));
     // the return slot is rewritten by now, and is not where an original runs
     machine.livepatch.disable('fix_b');
     compareAll(machine, 'fibonacci', [3n]);

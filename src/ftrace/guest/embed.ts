@@ -12,7 +12,7 @@ const HERE = fileURLToPath(new URL('.', import.meta.url));
 const FLAGS = [
   ...['-std=gnu11', '-O2', '-ffreestanding', '-fno-stack-protector', '-Wall', '-Wextra', '-Werror'],
   ...['-fno-pie', '-mcmodel=kernel', '-mno-red-zone', '-mgeneral-regs-only', '-fcf-protection=none'],
-  ...['-fno-asynchronous-unwind-tables', '-fomit-frame-pointer', '-fno-strict-aliasing', '-fno-jump-tables'],
+  ...['-fasynchronous-unwind-tables', '-fomit-frame-pointer', '-fno-strict-aliasing', '-fno-jump-tables'],
   ...['-fno-delete-null-pointer-checks', '-mindirect-branch=thunk-extern', '-mindirect-branch-register'],
   '-mfunction-return=thunk-extern',
 ];

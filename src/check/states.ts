@@ -1,0 +1,110 @@
+// From which registers, flags and memory code is run: boundary values, and what the code itself compares and counts.
+import { GENERAL_REGISTERS } from '../engine/engine.ts';
+import type { Facts } from '../x86/operands.ts';
+import { Random } from './random.ts';
+import type { Segment } from './space.ts';
+import { pointer, STACK, type State } from './world.ts';
+
+/** Pointers of the initial registers lead to one of these: below and above 4 GiB. */
+const DATA = 0x2000_0000n;
+const HIGH_DATA = 0x5400_2000_0000n;
+/** The kernel's half, where no user page is: the World maps what is touched. */
+const KERNEL_DATA = 0xffff_8880_0000_0000n;
+
+const BOUNDARY = [
+  0n,
+  1n,
+  2n,
+  0xffn,
+  0x7fff_ffffn,
+  0x8000_0000n,
+  0xffff_ffffn,
+  1n << 32n,
+  (1n << 63n) - 1n,
+  1n << 63n,
+] as const;
+/** What loop, jrcxz and rep count: none, one, and values whose lower half is 0 or 1. */
+const COUNTS = [0n, 1n, 2n, 1n << 32n, (1n << 32n) + 1n, 5n, (7n << 32n) + 2n] as const;
+const STATUS_FLAGS = 0x8d5n;
+const DIRECTION = 0x400n;
+const MAX_VALUES = 32;
+const MAX_PLACES = 8;
+
+/** What in the code decides which states are worth running. */
+export interface Uses {
+  /** rcx counts: loop, jrcxz, rep. */
+  readonly counts: boolean;
+  /** Constants that are compared, tested or computed with, and their neighbours. */
+  readonly values: readonly bigint[];
+  /** Addresses that instructions name. */
+  readonly places: readonly bigint[];
+  /** Conditional branches and instructions that read flags. */
+  readonly conditions: number;
+}
+
+/** Looks through the instructions that may run. */
+export function usesOf(all: Iterable<Facts>): Uses {
+  const values = new Set<bigint>();
+  const places = new Set<bigint>();
+  let counts = false;
+  let conditions = 0;
+  for (const facts of all) {
+    const { mnemonic, memory, immediate, kind, readsFlags, bytes } = facts;
+    if (/^(loop|j[er]?cxz)/.test(mnemonic) || bytes[0] === 0xf2 || bytes[0] === 0xf3) counts = true;
+    if (kind === 'conditional' || readsFlags !== 0) conditions++;
+    const isData = kind === 'next' || kind === 'conditional';
+    if (isData && memory?.address !== undefined && places.size < MAX_PLACES) places.add(memory.address);
+    if (immediate === undefined || values.size > MAX_VALUES) continue;
+    for (const value of [immediate, immediate + 1n, immediate - 1n]) values.add(BigInt.asUintN(64, value));
+  }
+  return { counts, values: [...values], places: [...places], conditions };
+}
+
+/** At least so many states tell one thing from another in such code. */
+export function statesFor({ counts, values, places, conditions }: Uses): number {
+  return Math.min(24 + (counts ? 16 : 0) + values.length + 4 * places.length + 4 * conditions, 64);
+}
+
+/** The state with number `index`: the first ones hold one boundary value everywhere. */
+export function stateAt(index: number, seed: number, uses?: Uses): State {
+  const random = new Random(seed + index * 7919);
+  const values: readonly [bigint, ...bigint[]] = [...BOUNDARY, ...(uses?.values ?? [])];
+  const registers: Record<string, bigint> = {};
+  for (const name of GENERAL_REGISTERS) {
+    const choice = random.next() % 8;
+    if (index < BOUNDARY.length) registers[name] = BOUNDARY[index] ?? 0n;
+    else if (choice < 3) registers[name] = (choice === 0 ? HIGH_DATA : DATA) + BigInt(random.next() % 0x4000);
+    else if (choice === 3) registers[name] = random.pick(values);
+    else if (choice === 4) registers[name] = BigInt(random.next() % 12);
+    else if (choice === 5) registers[name] = KERNEL_DATA + BigInt(random.next() % 0x4000);
+    else if (choice === 6) registers[name] = BigInt.asUintN(64, -BigInt(random.next() % 100));
+    else registers[name] = random.word();
+  }
+  if (index >= BOUNDARY.length) {
+    if (uses?.counts === true && index % 4 < 3) registers.rcx = random.pick(COUNTS);
+    if (index % 5 === 4) aliased(registers, random);
+  }
+  // a caller that keeps to the ABI leaves 8 modulo 16 at the entry; kernel code keeps to 8
+  registers.rsp = STACK - BigInt(random.next() % 64) * 16n - (index % 4 === 3 ? 0n : 8n);
+  // the first two states hold all status flags clear, and all set
+  const status = index < 2 ? -BigInt(index) : BigInt(random.next());
+  const flags = (status & STATUS_FLAGS) | (index % 8 === 7 ? DIRECTION : 0n) | 2n;
+  const xmm = Array.from({ length: 16 }, () => random.bytes(16));
+  const memory = index < 2 ? [] : memoryAt(uses?.places ?? [], values, random);
+  return { registers, rflags: flags, xmm, ...(memory.length === 0 ? {} : { memory }) };
+}
+
+/** Pointers to one place, and to its neighbours. */
+function aliased(registers: Record<string, bigint>, random: Random): void {
+  const place = DATA + BigInt(random.next() % 0x800) * 8n;
+  for (const name of ['rdi', 'rsi', 'rdx', 'rax', 'rbx', 'r8', 'r9']) {
+    if (random.next() % 2 === 0) registers[name] = place + random.pick([0n, 0n, 8n, -8n, 1n]);
+  }
+}
+
+/** Every other place holds a value that matters; the rest stays random. */
+function memoryAt(places: readonly bigint[], values: readonly [bigint, ...bigint[]], random: Random): Segment[] {
+  return places
+    .filter(() => random.next() % 2 === 0)
+    .map((address) => ({ address, bytes: pointer(random.next() % 4 === 0 ? random.word() : random.pick(values)) }));
+}
