@@ -56,7 +56,9 @@ export function initPatch(spec: PatchSpec, listed: readonly Patch[], parts: Init
   if (image === undefined) {
     throw refusal(spec.name, 'EINVAL', `patch '${spec.name}' has no image '${imageName}'; load it first`);
   }
-  const objects = spec.objects.map((object) => linkObject(spec.name, object, imageName, image, parts));
+  // a caller without types may leave them out, as a module may (L9, L10)
+  if (!Array.isArray(spec.objects)) throw refusal(spec.name, 'EINVAL', `patch '${spec.name}' has no objects`);
+  const objects = spec.objects.map((object: ObjectSpec) => linkObject(spec.name, object, imageName, image, parts));
   const patch: Patch = { name: spec.name, spec, objects, enabled: false, forced: false };
   parts.faults.pass('sysfs-patch');
   if (spec.replace === true) patch.objects = addNops(patch, listed, parts.faults);
@@ -77,7 +79,10 @@ function linkObject(
   for (const callback of Object.values(callbacks)) {
     if (typeof callback === 'string') newSymbol(patch, callback, image);
   }
-  const funcs = object.funcs.map((func) => {
+  if (!Array.isArray(object.funcs)) {
+    throw refusal(patch, 'EINVAL', `object '${objectTitle(name)}' of patch '${patch}' has no funcs`);
+  }
+  const funcs = object.funcs.map((func: FuncSpec) => {
     if (func.newFunc === 0n) throw refusal(patch, 'EINVAL', `func '${func.oldName}' has no new function`, func.oldName);
     return makeFunc(patch, name, func, image, parts);
   });

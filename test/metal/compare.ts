@@ -25,7 +25,7 @@ export interface Mismatch {
   detail: string;
 }
 
-const BUDGET = 200;
+const BUDGET = 2000;
 const ZF = 0x40;
 
 /** An engine with the pages of the metal cases; cases run one after the other on it. */

@@ -11,8 +11,7 @@ import { MetalBench, type Mismatch } from './compare.ts';
 import type { Case, Result } from './layout.ts';
 import { loadVectors } from './load.ts';
 import { manualCases } from './manual.ts';
-import { PROGRAM } from './programs.ts';
-import { casesOfSection } from './sections.ts';
+import { casesOfSection, holdsPrograms } from './sections.ts';
 import { pairsOf } from './vectors.ts';
 
 /** Cases of each instruction that is judged by the manual. */
@@ -44,7 +43,7 @@ export async function evidence(onCase?: (judged: Judged) => void): Promise<Map<n
     for (const { input, result } of pairsOf(section, casesOfSection(section, vectors.seed))) {
       const mismatch = bench.run(input, result);
       onCase?.({ input, result, mismatch });
-      if (mismatch === undefined && section.name !== PROGRAM) add(lastOf(input), false);
+      if (mismatch === undefined && !holdsPrograms(section.name)) add(lastOf(input), false);
     }
   }
   for (const { bytes, difference } of manualCases(await createWasm(), MANUAL_CASES, vectors.seed)) {

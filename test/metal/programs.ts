@@ -37,8 +37,29 @@ export function* programs(rows: readonly CodeRow[], count: number, seed = SEED):
 function program(shapes: readonly Shape[], number: number, random: Random): Case {
   const state = startState(random);
   state.gprs[RSP] = MEMORY + 0x400n + BigInt(8 * random.below(32));
-  const wanted = 5 + random.below(26);
   const code: number[] = [];
+  const { instructions, undefinedNow } = straightLine(code, shapes, 5 + random.below(26), random);
+  return {
+    id: `${PROGRAM}/${instructions}/${number}`,
+    code: PROGRAM,
+    form: String(instructions),
+    bytes: Uint8Array.from(code),
+    ...state,
+    flags: state.flags & ~DF,
+    undefinedFlags: undefinedNow,
+    undefinedIfZero: 0,
+    instructions,
+    branches: false,
+  };
+}
+
+/** Appends up to `wanted` random instructions to code at CODE; the flags that they leave undefined. */
+export function straightLine(
+  code: number[],
+  shapes: readonly Shape[],
+  wanted: number,
+  random: Random,
+): { instructions: number; undefinedNow: number } {
   let undefinedNow = 0;
   let instructions = 0;
   for (let attempt = 0; attempt < 400 && instructions < wanted; attempt++) {
@@ -52,18 +73,7 @@ function program(shapes: readonly Shape[], number: number, random: Random): Case
     code.push(...bytes);
     instructions++;
   }
-  return {
-    id: `${PROGRAM}/${instructions}/${number}`,
-    code: PROGRAM,
-    form: String(instructions),
-    bytes: Uint8Array.from(code),
-    ...state,
-    flags: state.flags & ~DF,
-    undefinedFlags: undefinedNow,
-    undefinedIfZero: 0,
-    instructions,
-    branches: false,
-  };
+  return { instructions, undefinedNow };
 }
 
 function choiceFor(shape: Shape, random: Random): Parameters<typeof encode>[1] {
@@ -92,7 +102,8 @@ function placeFixed(shape: Shape, random: Random): { memory: Memory; prefixes: n
   const kind = random.below(4);
   if (kind === 0) return { memory: { kind: 'rip', target }, prefixes: [] };
   if (kind === 1 && shape.memorySize < 16) {
-    const displacement = random.below(0x200);
+    // not [rsp], where a return address may lie
+    const displacement = 8 + random.below(0x1f8);
     return { memory: { kind: 'register', base: RSP, displacement, size: 4 }, prefixes: [] };
   }
   if (kind === 2) return { memory: { kind: 'absolute', displacement: Number(target - GS_BASE) }, prefixes: [0x65] };

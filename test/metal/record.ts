@@ -2,6 +2,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
+import { BRANCHING } from './branching.ts';
 import { SEED } from './generate.ts';
 import { VECTOR_FILE } from './load.ts';
 import { buildNative, runNative } from './native.ts';
@@ -21,6 +22,7 @@ for (const row of allRows()) {
   else record(row.name);
 }
 record(PROGRAM);
+record(BRANCHING);
 const file = gzipSync(writeVectors({ seed: SEED, host: native.host, sections }), { level: 9 });
 writeFileSync(VECTOR_FILE, file);
 const cases = [...sections.values()].reduce((sum, section) => sum + section.count, 0);
