@@ -137,7 +137,9 @@ function describeStep(step: unknown): string {
   if (typeof keys.call === 'string') {
     const args = Array.isArray(keys.args) ? keys.args : [];
     const task = keys.task === undefined ? '' : ` as ${String(keys.task)}`;
-    return `call ${keys.call}(${args.map(describeArgument).join(', ')})${task}`;
+    const context = keys.context === undefined ? '' : ` in ${String(keys.context)}`;
+    const until = keys.until === undefined ? '' : ` until ${String(keys.until)}`;
+    return `call ${keys.call}(${args.map(describeArgument).join(', ')})${task}${context}${until}`;
   }
   const [verb = '', ...rest] = Object.keys(keys).filter((key) => key !== 'note');
   const details = rest.map((key) => ` ${key} ${plainJson(keys[key])}`).join('');

@@ -208,8 +208,8 @@ describe('a mistake is one line that says what and where, and exit status 2', ()
     ['inspecting text', () => ['inspect', file('text.o', 'hello')], /'text\.o' at file offset 0x0: .*\(ENOEXEC\)/],
     [
       'a key that is not supported yet',
-      () => ['verify', scenarioFile('later.json', [{ shadow: 'get' }])],
-      /later\.json: \$\.steps\[0\]\.shadow: .*not supported yet \(ENOTSUPP\)/,
+      () => ['verify', scenarioFile('later.json', [{ call: 'f', args: [{ f64: 1 }] }])],
+      /later\.json: \$\.steps\[0\]\.args\[0\]\.f64: .*not supported yet \(ENOTSUPP\)/,
     ],
     [
       'a function that is not there',
