@@ -1,4 +1,5 @@
 // The composition root: makes engine, core, images, ftrace and livepatch meet, and runs calls on them.
+import { hex } from './address.ts';
 import { Core } from './core/core.ts';
 import { createEngine } from './engine/create.ts';
 import type { Engine, Exit } from './engine/engine.ts';
