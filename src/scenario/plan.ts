@@ -150,7 +150,7 @@ function placeOf({ images }: Machine, { object, oldName, oldSympos }: NamedFunc)
   if (scope === undefined) return `'${objectTitle(object)}' is not loaded`;
   let missing: string | undefined;
   try {
-    const { address } = findSymbol(scope, { name: oldName, sympos: oldSympos }, (code, event) => {
+    const { address } = findSymbol(scope, { name: oldName, sympos: BigInt(oldSympos) }, (code, event) => {
       missing = eventText(event);
       return new PatchError(code, missing, { operation: 'plan' });
     });
