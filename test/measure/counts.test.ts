@@ -75,6 +75,29 @@ describe('a redirected call', () => {
   });
 });
 
+describe('the shape of the published table (samples/ftrace/ftrace-ops.c: 16, 16, 119 and 44 ns)', () => {
+  test('one ops costs the same whatever is traced elsewhere; a second one costs the list func; registers cost less', async () => {
+    const [one, elsewhere, two, regs] = await Promise.all(
+      ['ftrace-args', 'ftrace-elsewhere', 'ftrace-two', 'ftrace-regs'].map(
+        async (id) => (await countRow(find('6.1', id))).counts?.instructions ?? 0,
+      ),
+    );
+    expect(elsewhere).toBe(one);
+    expect([one, regs]).toEqual([44, 70]);
+    expect((two ?? 0) / (one ?? 1)).toBeGreaterThan((regs ?? 0) / (one ?? 1));
+  });
+
+  test('with each further ops the list func takes the same number of instructions more', async () => {
+    const { series } = await runBench({ machine: 'test', kernel: '6.1', only: () => false });
+    const points = series.find(({ id }) => id === 'ops')?.points ?? [];
+    const perOps = points.slice(2).map(({ x, counts }, i) => {
+      const before = points[i + 1];
+      return ((counts?.instructions ?? 0) - (before?.counts?.instructions ?? 0)) / (x - (before?.x ?? 0));
+    });
+    expect(new Set(perOps).size).toBe(1);
+  });
+});
+
 describe('counting', () => {
   test('the unpatched call is nine instructions, three loads, two stores and one line of code', async () => {
     const [run] = await countsOf(kept([at(HOT, [nop(5), ...body(1)])], HOT + 5n));
