@@ -28,7 +28,7 @@ export function warningsOf(before: Snapshot, after: Snapshot): PlanWarning[] {
     ...came.flatMap((patch) => (patch.replace ? replaceWarnings(patch, before.patches) : shared(patch, after.patches))),
     ...before.patches.filter(isEnabled).flatMap((patch) => middle(patch, before, after)),
     ...after.blocked.map(({ task, on }): PlanWarning => {
-      return { kind: 'on-stack', text: `task '${task}' sleeps in '${on}': the transition waits for it` };
+      return { kind: 'on-stack', text: `'${on}' is on the stack of task '${task}': the transition waits for it` };
     }),
   ];
 }

@@ -88,8 +88,8 @@ type NamedFunc = Pick<Func, 'object' | 'oldName' | 'oldSympos'>;
 export interface Snapshot {
   readonly patches: readonly PlanPatch[];
   readonly rows: readonly PlanRow[];
-  /** What keeps each task from switching, of the transition that runs. */
-  readonly blocked: readonly { readonly task: string; readonly on: string | undefined }[];
+  /** Tasks that sleep in a function which the transition that runs must not find on a stack (L70). */
+  readonly blocked: readonly { readonly task: string; readonly on: string }[];
 }
 
 /** A listed patch as it was then; the machine's own changes. */
@@ -108,7 +108,14 @@ function snapshotOf(machine: Machine, named: readonly NamedFunc[]): Snapshot {
     const title = titleOf(func);
     if (!rows.has(title)) rows.set(title, rowOf(machine, title, func));
   }
-  return { patches: livepatch.patches.map(planPatch), rows: [...rows.values()], blocked: [] };
+  return { patches: livepatch.patches.map(planPatch), rows: [...rows.values()], blocked: blockedTasks(machine) };
+}
+
+/** The tasks that a transition waits for because of where they sleep. */
+function blockedTasks({ livepatch }: Machine): { task: string; on: string }[] {
+  return (livepatch.transition?.left ?? []).flatMap(({ task, answer, on }) =>
+    answer === 'EADDRINUSE' && on !== undefined ? [{ task, on }] : [],
+  );
 }
 
 function planPatch(patch: Patch): PlanPatch {

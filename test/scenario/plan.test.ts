@@ -97,6 +97,21 @@ describe('a plan warns', () => {
     expect(steps.map(kinds)).toEqual([[], ['aliases']]);
   });
 
+  test('of a function on a task’s stack, for as long as the transition waits for it (L70)', async () => {
+    const steps = await plan(
+      [
+        { call: 'operate', args: [8, 1, 2], task: 't1', until: 'vmlinux:checksum' },
+        { enable: 'fix_a' },
+        { switch: '*' },
+        { task: 't1', resume: true },
+        { switch: '*' },
+      ],
+      { machine: { tasks: ['t1', 't2'], transition: 'manual' } },
+    );
+    expect(steps.map(kinds)).toEqual([[], ['on-stack'], ['on-stack'], [], []]);
+    expect(steps[1]?.warnings[0]?.text).toContain("'checksum' is on the stack of task 't1'");
+  });
+
   test('of nothing where nothing is to be said, nor of a patch that is only registered', async () => {
     const machine = { policy: 'strict-stack' };
     const steps = await plan([{ register: 'fix_a' }, { register: 'fix_b' }, { enable: 'fix_a' }], { machine });
