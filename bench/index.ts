@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { benchBoundary } from './boundary.ts';
 import { benchDispatch } from './dispatch.ts';
 import { benchImages } from './images.ts';
+import { benchLivepatch } from './livepatch.ts';
 import { benchMechanisms } from './mechanisms.ts';
 import { benchPatchedCall } from './patched-call.ts';
 import { isMet, machineLine, printGoals } from './support/report.ts';
@@ -38,6 +39,12 @@ const SUITES: readonly Suite[] = [
     question: 'How fast are objects loaded and their sites found?',
     checks: 'every function has its site',
     run: benchImages,
+  },
+  {
+    name: 'livepatch',
+    question: 'How long do large patches and large transitions take?',
+    checks: 'every patch comes, reaches all tasks, and leaves',
+    run: benchLivepatch,
   },
 ];
 

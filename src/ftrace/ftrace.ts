@@ -28,6 +28,8 @@ interface Registration {
   readonly ops: Ops;
   readonly trampoline: bigint;
   readonly length: number;
+  /** What stands at the site meanwhile. */
+  readonly call: Uint8Array;
 }
 
 /** What ftrace works with. */
@@ -133,7 +135,7 @@ export class Ftrace {
     this.#verify(ops.site);
     const registration = this.#build(ops);
     try {
-      this.#parts.engine.write(ops.site, callBytes(ops.site, registration.trampoline));
+      this.#parts.engine.write(ops.site, registration.call);
     } catch (error) {
       this.#release(registration);
       throw error;
@@ -176,8 +178,7 @@ export class Ftrace {
 
   /** What ftrace_get_addr_curr says: NOP5, or the call of the trampoline in use. */
   #expected(site: bigint): Uint8Array {
-    const registration = this.#sites.get(site);
-    return registration === undefined ? NOP5 : callBytes(site, registration.trampoline);
+    return this.#sites.get(site)?.call ?? NOP5;
   }
 
   /** ftrace_verify_code of one site, which can be made to fail. */
@@ -200,20 +201,20 @@ export class Ftrace {
     const { kind, handler = gate } = ops;
     const length = this.#copies.length(kind, handler, arena.base);
     const place = faults.call('trampoline-allocation', () => arena.allocate(length + OPS_SIZE));
-    const registration = { ops, trampoline: place, length: length + OPS_SIZE };
+    const size = length + OPS_SIZE;
     try {
+      const call = callBytes(ops.site, place);
       const record = ops.place ?? place + BigInt(length);
-      const block = new Uint8Array(registration.length);
+      const block = new Uint8Array(size);
       block.set(this.#copies.copy({ kind, handler, address: place, ops: record }));
       engine.write(place, block);
       writeU64(engine, record, handler);
-      callBytes(ops.site, place);
       this.#text.place(place, ops.kind);
+      return { ops, trampoline: place, length: size, call };
     } catch (error) {
-      this.#release(registration);
+      arena.free(place, size);
       throw error;
     }
-    return registration;
   }
 
   #release(registration: Registration): void {

@@ -13,6 +13,8 @@ export interface CampaignOptions {
   readonly cpuEvery: number;
   /** Counts how often each rule decided something. */
   readonly hits: Map<string, number>;
+  /** Whether a failure is made small; true by default. */
+  readonly shrinks?: boolean;
   readonly onSequence?: (done: number) => void;
 }
 
@@ -26,7 +28,7 @@ export interface Failure {
 
 /** Plays sequences; returns the first failure, or undefined. */
 export async function campaign(options: CampaignOptions): Promise<Failure | undefined> {
-  const { engine, seed, sequences, cpuEvery, hits } = options;
+  const { engine, seed, sequences, cpuEvery, hits, shrinks = true } = options;
   const players = new Map<string, Player>();
   try {
     for (let i = 0; i < sequences; i++) {
@@ -37,7 +39,7 @@ export async function campaign(options: CampaignOptions): Promise<Failure | unde
       const judge = i % cpuEvery === 0 ? 'cpu' : 'core';
       const message = differenceOf(player, sequence, judge, hits);
       if (message !== undefined) {
-        const smallest = await shrink(sequence, (one) => fails(engine, one, judge));
+        const smallest = shrinks ? await shrink(sequence, (one) => fails(engine, one, judge)) : sequence;
         return { seed: seed + i, message, sequence, smallest };
       }
       options.onSequence?.(i + 1);

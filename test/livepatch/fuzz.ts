@@ -18,6 +18,8 @@ const { values } = parseArgs({
     engine: { type: 'string', default: 'wasm' },
     'cpu-every': { type: 'string', default: '10' },
     out: { type: 'string', default: 'build/fuzz' },
+    /** A failure is told as it was found, not made small. */
+    'as-found': { type: 'boolean', default: false },
   },
 });
 const [seed, sequences, cpuEvery] = [values.seed, values.sequences, values['cpu-every']].map(Number) as [
@@ -37,7 +39,7 @@ const hits = new Map<string, number>();
 const onSequence = (done: number): void => {
   if (done % 20_000 === 0) console.error(`${done} sequences`);
 };
-const failure = await campaign({ engine, seed, sequences, cpuEvery, hits, onSequence });
+const failure = await campaign({ engine, seed, sequences, cpuEvery, hits, onSequence, shrinks: !values['as-found'] });
 if (failure === undefined) {
   const onCpu = Math.ceil(sequences / cpuEvery);
   console.log(`${sequences} sequences from seed ${seed} agree with the model, ${onCpu} of them on the CPU (${engine})`);
