@@ -43,6 +43,7 @@ export {
 export * from './core/core.ts';
 export { createEngine } from './engine/create.ts';
 export * from './engine/engine.ts';
+export type { JitMode } from './engine/jit/jit.ts';
 export * from './errors.ts';
 export { FAULT_POINTS, type FaultOptions, type FaultPoint, type FaultPointInfo, Faults } from './faults.ts';
 export type { HandlerKind, HandlerWarnings } from './ftrace/guest/handlers.ts';
@@ -88,9 +89,12 @@ export {
   type CallResult,
   Machine,
   type MachineOptions,
+  type MachineSnapshot,
+  type ManyCalls,
   type TraceStep,
 } from './machine.ts';
 export * from './measure/index.ts';
+export type { EngineChoice, Jury } from './scenario/confirm.ts';
 export {
   type PlanEntry,
   type PlanOptions,
@@ -111,10 +115,12 @@ export {
   type StepResult,
   type Verdict,
 } from './scenario/run.ts';
+export { type JointScenarioResult, type JointStepResult, runTogether } from './scenario/run-together.ts';
 export {
   type FunctionVerdict,
   type ImageVerdict,
   type VerifyImageOptions,
   verifyImage,
 } from './scenario/verify-image.ts';
+export { type JointFunctionVerdict, type JointImageVerdict, verifyTogether } from './scenario/verify-together.ts';
 export { decode, decodeOne, type Flow, type Instruction } from './x86/decode.ts';

@@ -245,7 +245,7 @@ export class Machine {
    */
   static async create(options: MachineOptions = {}): Promise<Machine> {
     const core = await Core.create();
-    const engine = await createEngine(options.engine ?? 'unicorn', core.instance);
+    const engine = await createEngine(options.engine ?? 'unicorn', core.instance, options.jit);
     try {
       return new Machine(engine, core, options);
     } catch (error) {

@@ -326,6 +326,9 @@ function instruction(op: usize): Decoded {
 /** Cases that the rows do not tell apart. */
 function refine(op: usize, isMemory: bool): Decoded {
   switch (mnemonic) {
+    case M.Rorx:
+      // it has no third register
+      return vvvv ? Decoded.Invalid : Decoded.Straight;
     case M.Privileged: {
       if (form != Form.R) return Decoded.Straight;
       // 0f 20-23: cr0 cr2 cr3 cr4 cr8, dr0-dr7

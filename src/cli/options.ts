@@ -5,18 +5,25 @@ import type { HandlerKind } from '../ftrace/guest/handlers.ts';
 import type { KernelVersion, TrampolineKind } from '../ftrace/trampoline.ts';
 
 /** Options that choose the machine. */
-export interface MachineChoice {
-  engine?: EngineName;
+export interface MachineChoice<Engines = EngineName> {
+  engine?: Engines;
   kernel?: KernelVersion;
   trampoline?: TrampolineKind;
   handler?: HandlerKind;
 }
 
-/** Adds `--engine`, `--kernel`, `--trampoline` and `--handler`. */
-export function machineOptions(command: Command): Command {
+/** The engines that a command may run on. */
+const ENGINES: readonly EngineName[] = ['unicorn', 'unicorn-native', 'wasm'];
+
+/** Adds `--engine`, `--kernel`, `--trampoline` and `--handler`. @param together choices of several engines */
+export function machineOptions(command: Command, together: Readonly<Record<string, string>> = {}): Command {
+  const more = Object.entries(together).map(([name, what]) => `; ${name}: ${what}`);
   return command
     .addOption(
-      new Option('--engine <name>', 'the CPU (default: unicorn)').choices(['unicorn', 'unicorn-native', 'wasm']),
+      new Option('--engine <name>', `the CPU (default: unicorn)${more.join('')}`).choices([
+        ...ENGINES,
+        ...Object.keys(together),
+      ]),
     )
     .addOption(
       new Option('--kernel <version>', 'the kernel whose trampolines are used (default: 6.12)').choices([
@@ -43,12 +50,15 @@ export interface Total {
   judged: number;
   failed: number;
   notJudged: number;
+  /** What one engine alone stands for, where several were to judge. */
+  unconfirmed?: number;
 }
 
 /**
- * 0 all that was judged holds · 1 something is broken · 3 nothing could be judged, or with `strict` not everything.
+ * 0 all that was judged holds · 1 something is broken · 3 nothing could be judged, or with `strict` not everything was
+ * judged and confirmed.
  */
-export function exitStatus({ judged, failed, notJudged }: Total, strict: boolean): number {
+export function exitStatus({ judged, failed, notJudged, unconfirmed = 0 }: Total, strict: boolean): number {
   if (failed > 0) return 1;
-  return judged === 0 || (strict && notJudged > 0) ? 3 : 0;
+  return judged === 0 || (strict && notJudged + unconfirmed > 0) ? 3 : 0;
 }

@@ -3,18 +3,28 @@ import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { TrampolineError } from '../errors.ts';
 import { imageJson, scenarioJson, totalJson } from '../report/json.ts';
 import { planJson } from '../report/plan.ts';
-import { type Answered, answersText, imageText, scenarioSummary, stepText, totalText } from '../report/text.ts';
+import {
+  type Answered,
+  answersText,
+  imageText,
+  juryText,
+  scenarioSummary,
+  stepText,
+  totalText,
+} from '../report/text.ts';
+import { type EngineChoice, isTogether } from '../scenario/confirm.ts';
 import { parseScenario } from '../scenario/read.ts';
-import { runScenario, type ScenarioResult } from '../scenario/run.ts';
-import { verifyImage } from '../scenario/verify-image.ts';
+import { type JointScenarioResult, runTogether } from '../scenario/run-together.ts';
+import { verifyTogether } from '../scenario/verify-together.ts';
 import { isElf, readBeside, readInput } from './files.ts';
 import { exitStatus, type MachineChoice, machineOptions, type Total } from './options.ts';
 import { printPlan } from './plan.ts';
 import { paint, print, printJson, progress } from './terminal.ts';
 
-interface VerifyOptions extends MachineChoice {
+interface VerifyOptions extends MachineChoice<EngineChoice> {
   json?: boolean;
   strict?: boolean;
   table?: boolean;
@@ -40,9 +50,12 @@ export function addVerify(program: Command): void {
     )
     .argument('[FILE...]', 'ELF objects and scenarios (JSON)')
     .option('--json', 'print one JSON document')
-    .option('--strict', 'exit with 3 where anything was not judged')
+    .option('--strict', 'exit with 3 where anything was not judged or is unconfirmed')
     .option('--table', 'after each step of a scenario, a table of what every function would run, as `plan`');
-  machineOptions(command).action(async (files: string[], options: VerifyOptions) => {
+  machineOptions(command, {
+    all: 'every engine that is here, and a difference fails',
+    auto: 'wasm, confirmed on unicorn as far as that is trusted',
+  }).action(async (files: string[], options: VerifyOptions) => {
     process.exitCode = files.length > 0 ? await verify(files, [], options) : await verifyExamples(options);
   });
 }
@@ -56,6 +69,7 @@ async function verify(files: readonly string[], questions: readonly string[], op
     total.judged += one.total.judged;
     total.failed += one.total.failed;
     total.notJudged += one.total.notJudged;
+    if (one.total.unconfirmed !== undefined) total.unconfirmed = (total.unconfirmed ?? 0) + one.total.unconfirmed;
   };
   for (const file of files) {
     const bytes = await readInput(file);
@@ -78,15 +92,20 @@ async function verify(files: readonly string[], questions: readonly string[], op
 async function verifyScenario(file: string, bytes: Uint8Array, options: VerifyOptions): Promise<Verified> {
   const { json, strict: _, table, ...machine } = options;
   if (table === true) {
-    const plan = await printPlan(file, bytes, machine, json === true);
+    const { engine, ...choice } = machine;
+    if (isTogether(engine)) {
+      const fact = `--table runs on one engine, '${engine}' is several`;
+      throw new TrampolineError('EINVAL', fact, { operation: 'verify' });
+    }
+    const plan = await printPlan(file, bytes, engine === undefined ? choice : { ...choice, engine }, json === true);
     return verified(plan.result, planJson(plan));
   }
   const scenario = parseScenario(new TextDecoder().decode(bytes), file);
   if (json !== true) print(paint('bold', file));
   const onStep =
     json === true ? {} : { onStep: (step: Parameters<typeof stepText>[0]) => print(stepText(step, paint)) };
-  const result = await runScenario(scenario, { ...machine, read: readBeside, ...onStep });
-  if (json !== true) print(scenarioSummary(result));
+  const result = await runTogether(scenario, { ...machine, read: readBeside, ...onStep });
+  if (json !== true) print([scenarioSummary(result), ...juryText(result.jury)].join('\n'));
   return verified(result, scenarioJson(result));
 }
 
@@ -97,22 +116,24 @@ async function answer(
   { json: _, strict: __, table: ___, ...machine }: VerifyOptions,
 ): Promise<Verified & { answered: Answered }> {
   const scenario = parseScenario(new TextDecoder().decode(bytes), file);
-  const result = await runScenario(scenario, { ...machine, read: readBeside });
+  const result = await runTogether(scenario, { ...machine, read: readBeside });
   return { ...verified(result, scenarioJson(result)), answered: { name: basename(file, '.json'), scenario, result } };
 }
 
-function verified({ summary }: ScenarioResult, result: object): Verified {
-  const { steps, failed, notJudged } = summary;
-  return { result, total: { judged: steps - notJudged, failed, notJudged } };
+function verified({ summary }: JointScenarioResult, result: object): Verified {
+  const { steps, failed, notJudged, unconfirmed } = summary;
+  const total = { judged: steps - notJudged, failed, notJudged };
+  return { result, total: unconfirmed === undefined ? total : { ...total, unconfirmed } };
 }
 
 async function verifyObject(file: string, bytes: Uint8Array, options: VerifyOptions): Promise<Verified> {
   const { json, strict: _, table: __, ...machine } = options;
   const line = progress(basename(file));
-  const result = await verifyImage(bytes, basename(file), { ...machine, onFunction: line.update }).finally(line.end);
-  if (json !== true) print(imageText(result, paint));
-  const { holds, failed, notJudged } = result.summary;
-  return { result: imageJson(result), total: { judged: holds + failed, failed, notJudged } };
+  const result = await verifyTogether(bytes, basename(file), { ...machine, onFunction: line.update }).finally(line.end);
+  if (json !== true) print([imageText(result, paint), ...juryText(result.jury)].join('\n'));
+  const { holds, failed, notJudged, unconfirmed } = result.summary;
+  const total = { judged: holds + failed, failed, notJudged };
+  return { result: imageJson(result), total: unconfirmed === undefined ? total : { ...total, unconfirmed } };
 }
 
 /** The shipped scenarios, the shipped objects, then the questions. They lie beside the code, in src/ as in dist/. */

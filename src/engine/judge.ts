@@ -30,9 +30,25 @@ export function notJudged(table: ExecutionTable, instruction: Instruction): stri
   const wrong = table.wrong.get(instruction.code) ?? table.wrong.get(instruction.mnemonic);
   if (wrong !== undefined) return `${subject}: ${wrong}`;
   if (!table.mnemonics.has(instruction.mnemonic)) return `${subject}: not compared with the bare CPU`;
+  const misread = misreadPrefixes(instruction.bytes);
+  if (misread !== undefined) return `${subject}: ${misread}`;
   const circumstance = table.wrongWith.get(instruction.code);
   if (circumstance !== undefined && circumstanceHolds(circumstance, instruction)) {
     return `${subject}: executed otherwise than by the bare CPU with ${circumstance}`;
+  }
+  return undefined;
+}
+
+/** Prefixes that QEMU's decoder, and so every Unicorn, reads otherwise than a CPU. */
+function misreadPrefixes(bytes: Uint8Array): string | undefined {
+  const prefixes = prefixesOf(bytes);
+  const segment = prefixes.findIndex((prefix) => prefix === 0x64 || prefix === 0x65);
+  if (segment >= 0 && prefixes.slice(segment).some((prefix) => (prefix & 0xe7) === 0x26)) {
+    return 'a prefix of es, cs, ss or ds after one of fs or gs, which it lets cancel that one';
+  }
+  const [rex = 0, next = 0] = bytes.subarray(prefixes.length);
+  if ((rex & 0xf0) === 0x40 && LEGACY_PREFIXES.has(next)) {
+    return 'a REX prefix before another prefix, which it lets count';
   }
   return undefined;
 }

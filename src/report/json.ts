@@ -1,16 +1,18 @@
 // Reports for programs: plain objects for JSON.stringify; addresses and registers are 0x strings.
 import { hex, hexBytes } from '../address.ts';
-import type { ScenarioResult } from '../scenario/run.ts';
-import type { ImageVerdict } from '../scenario/verify-image.ts';
+import type { Jury } from '../scenario/confirm.ts';
+import type { JointScenarioResult } from '../scenario/run-together.ts';
+import type { JointImageVerdict } from '../scenario/verify-together.ts';
 import type { TracedCall } from './trace.ts';
 
 /** A scenario's result, format `tramp64-result/1`. */
-export function scenarioJson(result: ScenarioResult): object {
+export function scenarioJson(result: JointScenarioResult): object {
   return {
     format: 'tramp64-result/1',
     ok: result.ok,
     engine: result.engine,
-    steps: result.steps.map(({ index, step, verdict, runs, returns, instructions, error, message }) => ({
+    ...juryJson(result.jury),
+    steps: result.steps.map(({ index, step, verdict, runs, returns, instructions, error, message, unconfirmed }) => ({
       index,
       step,
       ok: verdict === 'holds',
@@ -19,19 +21,21 @@ export function scenarioJson(result: ScenarioResult): object {
       ...(instructions === undefined ? {} : { instructions }),
       ...(error === undefined ? {} : { error }),
       message,
+      ...(unconfirmed === undefined ? {} : { unconfirmed }),
     })),
     summary: result.summary,
   };
 }
 
 /** An image's result, format `tramp64-image/1`. */
-export function imageJson(result: ImageVerdict): object {
+export function imageJson(result: JointImageVerdict): object {
   return {
     format: 'tramp64-image/1',
     ok: result.ok,
     engine: result.engine,
+    ...juryJson(result.jury),
     file: result.file,
-    functions: result.functions.map(({ name, address, site, verdict, checks, instructions, reason }) => ({
+    functions: result.functions.map(({ name, address, site, verdict, checks, instructions, reason, unconfirmed }) => ({
       name,
       address: hex(address),
       site: site === undefined ? null : hex(site),
@@ -39,6 +43,7 @@ export function imageJson(result: ImageVerdict): object {
       checks,
       ...(instructions === undefined ? {} : { instructions }),
       ...(reason === '' ? {} : { reason }),
+      ...(unconfirmed === undefined ? {} : { unconfirmed }),
     })),
     undefinedSymbols: result.imports,
     summary: result.summary,
@@ -48,10 +53,15 @@ export function imageJson(result: ImageVerdict): object {
 /** Several results in one document, format `tramp64-verify/1`. */
 export function totalJson(
   results: readonly { file: string; result: object }[],
-  total: { judged: number; failed: number; notJudged: number },
+  total: { judged: number; failed: number; notJudged: number; unconfirmed?: number },
 ): object {
   const ok = total.failed === 0 && total.judged > 0;
   return { format: 'tramp64-verify/1', ok, results, summary: total };
+}
+
+/** Who judged together. */
+function juryJson(jury: Jury | undefined): object {
+  return jury === undefined ? {} : { engines: jury.engines, absent: jury.absent };
 }
 
 /** A traced call, format `tramp64-trace/1`. */

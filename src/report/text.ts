@@ -1,8 +1,10 @@
 // Reports for people: a scenario call by call, an image as a table, and the last line that counts what was not judged.
 import { hex } from '../address.ts';
-import type { ScenarioResult, StepResult, Verdict } from '../scenario/run.ts';
+import type { Jury } from '../scenario/confirm.ts';
+import type { Verdict } from '../scenario/run.ts';
+import type { JointScenarioResult, JointStepResult } from '../scenario/run-together.ts';
 import type { Scenario } from '../scenario/scenario.ts';
-import type { FunctionVerdict, ImageVerdict } from '../scenario/verify-image.ts';
+import type { JointFunctionVerdict, JointImageVerdict } from '../scenario/verify-together.ts';
 import { count, type Paint, plain, table } from './table.ts';
 
 /** Images with more functions than this are not listed in full. */
@@ -14,7 +16,7 @@ const DIGITS_SHOWN = 16;
 
 /** One line of a scenario: the step, and what was seen. */
 export function stepText(
-  { index, step, verdict, runs, returns, instructions, message }: StepResult,
+  { index, step, verdict, runs, returns, instructions, message, unconfirmed }: JointStepResult,
   paint = plain,
 ): string {
   const number = String(index + 1).padStart(3);
@@ -30,22 +32,32 @@ export function stepText(
       `       ran ${paint('bold', runs)}, ${message}${message && ', '}${count(instructions ?? 0, 'instruction')}`,
     );
   }
+  if (unconfirmed !== undefined) lines.push(paint('dim', `       unconfirmed: ${unconfirmed}`));
   const note = noteOf(step);
   if (note !== undefined) lines.unshift(paint('dim', `     # ${note}`));
   return lines.join('\n');
 }
 
 /** The line after a scenario's steps. */
-export function scenarioSummary({ summary }: ScenarioResult): string {
-  const { steps, failed, notJudged } = summary;
-  return `${count(steps, 'step')}: ${steps - failed - notJudged} hold, ${failed} failed, ${notJudged} not judged`;
+export function scenarioSummary({ summary }: JointScenarioResult): string {
+  const { steps, failed, notJudged, unconfirmed } = summary;
+  return `${count(steps, 'step')}: ${steps - failed - notJudged} hold, ${failed} failed, ${notJudged} not judged${tail(unconfirmed)}`;
+}
+
+/** Who judged together, and who could not: a line each. */
+export function juryText(jury: Jury | undefined): string[] {
+  if (jury === undefined) return [];
+  return [
+    `judged by ${jury.engines.join(', ')}`,
+    ...jury.absent.map(({ name, why }) => `${name} did not take part: ${why}`),
+  ];
 }
 
 /** A scenario that asks a question, and what became of it. */
 export interface Answered {
   readonly name: string;
   readonly scenario: Pick<Scenario, 'question' | 'answer'>;
-  readonly result: ScenarioResult;
+  readonly result: JointScenarioResult;
 }
 
 /** Scenarios that ask questions: under each question one line for each answer, and whether its steps hold. */
@@ -64,7 +76,7 @@ export function answersText(answered: readonly Answered[], paint: Paint = plain)
 }
 
 /** The functions of an image: a table, or for a large image what does not hold, grouped by reason. */
-export function imageText(result: ImageVerdict, paint: Paint = plain): string {
+export function imageText(result: JointImageVerdict, paint: Paint = plain): string {
   const lines = [paint('bold', result.file)];
   const { functions, imports } = result;
   const listed = functions.length <= FULL_TABLE ? functions : functions.filter((one) => one.verdict === 'broken');
@@ -73,35 +85,43 @@ export function imageText(result: ImageVerdict, paint: Paint = plain): string {
   if (imports.length > 0) {
     lines.push(`${count(imports.length, 'undefined symbol')} placed at unmapped addresses, as no body runs`);
   }
-  const { holds, failed, notJudged, checks } = result.summary;
+  const { holds, failed, notJudged, checks, unconfirmed } = result.summary;
   lines.push(
-    `${count(functions.length, 'function')}, ${count(checks, 'call')} checked: ${holds} hold, ${failed} failed, ${notJudged} not judged`,
+    `${count(functions.length, 'function')}, ${count(checks, 'call')} checked: ${holds} hold, ${failed} failed, ${notJudged} not judged${tail(unconfirmed)}`,
   );
   return lines.join('\n');
 }
 
 /** The last line of `verify`. */
-export function totalText(total: { judged: number; failed: number; notJudged: number }, paint: Paint = plain): string {
-  const { judged, failed, notJudged } = total;
+export function totalText(
+  total: { judged: number; failed: number; notJudged: number; unconfirmed?: number },
+  paint: Paint = plain,
+): string {
+  const { judged, failed, notJudged, unconfirmed } = total;
   const word = failed > 0 ? paint('bad', 'FAILED') : judged > 0 ? paint('good', 'ok') : 'nothing judged';
-  return `${word}: ${judged - failed} of ${judged} judged hold, ${failed} failed, ${notJudged} not judged`;
+  return `${word}: ${judged - failed} of ${judged} judged hold, ${failed} failed, ${notJudged} not judged${tail(unconfirmed)}`;
 }
 
-function functionTable(functions: readonly FunctionVerdict[], paint: Paint): string[] {
-  const rows = functions.map(({ name, site, verdict, checks, instructions, reason }) => [
+/** What several engines were to judge and one alone did. */
+function tail(unconfirmed: number | undefined): string {
+  return unconfirmed === undefined ? '' : `, ${unconfirmed} unconfirmed`;
+}
+
+function functionTable(functions: readonly JointFunctionVerdict[], paint: Paint): string[] {
+  const rows = functions.map(({ name, site, verdict, checks, instructions, reason, unconfirmed }) => [
     mark(verdict, plain),
     name,
     site === undefined ? '-' : hex(site),
     String(checks),
     instructions === undefined ? '-' : String(instructions.plain),
     instructions === undefined ? '-' : String(instructions.patched),
-    reason,
+    unconfirmed === undefined ? reason : `unconfirmed: ${unconfirmed}`,
   ]);
   const headings = ['', 'function', 'site', 'calls', 'plain', 'patched', ''];
   return table(headings, rows, [3, 4, 5], paint).map((line) => `  ${colourMark(line, paint)}`);
 }
 
-function groupByReason(functions: readonly FunctionVerdict[]): string[] {
+function groupByReason(functions: readonly JointFunctionVerdict[]): string[] {
   const groups = new Map<string, string[]>();
   for (const { reason, name } of functions) {
     const names = groups.get(reason);
@@ -137,7 +157,9 @@ function describeStep(step: unknown): string {
   if (typeof keys.call === 'string') {
     const args = Array.isArray(keys.args) ? keys.args : [];
     const task = keys.task === undefined ? '' : ` as ${String(keys.task)}`;
-    return `call ${keys.call}(${args.map(describeArgument).join(', ')})${task}`;
+    const context = keys.context === undefined ? '' : ` in ${String(keys.context)}`;
+    const until = keys.until === undefined ? '' : ` until ${String(keys.until)}`;
+    return `call ${keys.call}(${args.map(describeArgument).join(', ')})${task}${context}${until}`;
   }
   const [verb = '', ...rest] = Object.keys(keys).filter((key) => key !== 'note');
   const details = rest.map((key) => ` ${key} ${plainJson(keys[key])}`).join('');

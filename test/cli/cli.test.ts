@@ -75,6 +75,19 @@ describe('plan', () => {
 });
 
 describe('verify', () => {
+  test('on all engines says who judged, in text and in JSON', () => {
+    const file = join(EXAMPLES, '1-patch-and-unpatch.json');
+    const { status, out } = tramp64('verify', '--engine', 'all', '--strict', file);
+    expect(status).toBe(0);
+    expect(out).toMatch(/^judged by wasm, unicorn/m);
+    expect(out.trimEnd().split('\n').at(-1)).toMatch(
+      /^ok: (\d+) of \1 judged hold, 0 failed, 0 not judged, 0 unconfirmed$/,
+    );
+    const document = JSON.parse(tramp64('verify', '--engine', 'auto', '--json', file).out);
+    expect(document).toMatchObject({ ok: true, engine: 'auto', engines: ['wasm', 'unicorn'], absent: [] });
+    expect(tramp64('trace', '--engine', 'all', TARGET, 'divide').status).toBe(2);
+  });
+
   test('without arguments runs the shipped examples, call by call, and ends with what was not judged', () => {
     const { status, out } = tramp64('verify');
     expect(status).toBe(0);
@@ -208,8 +221,8 @@ describe('a mistake is one line that says what and where, and exit status 2', ()
     ['inspecting text', () => ['inspect', file('text.o', 'hello')], /'text\.o' at file offset 0x0: .*\(ENOEXEC\)/],
     [
       'a key that is not supported yet',
-      () => ['verify', scenarioFile('later.json', [{ shadow: 'get' }])],
-      /later\.json: \$\.steps\[0\]\.shadow: .*not supported yet \(ENOTSUPP\)/,
+      () => ['verify', scenarioFile('later.json', [{ call: 'f', args: [{ f64: 1 }] }])],
+      /later\.json: \$\.steps\[0\]\.args\[0\]\.f64: .*not supported yet \(ENOTSUPP\)/,
     ],
     [
       'a function that is not there',

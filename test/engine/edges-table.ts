@@ -96,6 +96,7 @@ export const EDGES: readonly Edge[] = [
   // addresses
   { title: 'an offset below a segment base in the high half', code: '65488b0425f8ffffff', registers: { gsBase: DATA + 0x100n }, memory: [[DATA + 0xf8n, '2a']], leaves: { rax: 42n } },
   { title: '67 cuts the offset to 32 bits before the base is added', code: '6467488b03', registers: { fsBase: DATA, rbx: 0xabcd_0000_0000_0010n }, memory: [[DATA + 0x10n, '2a']], leaves: { rax: 42n } },
+  { title: 'a prefix of ds after one of gs does not cancel it', code: '653e488b042500000000', registers: { gsBase: DATA }, memory: [[DATA, '2a']], leaves: { rax: 42n } },
   { title: 'base, index and displacement wrap at 2^64', code: '488b44ca08', registers: { rdx: DATA + 0x100n, rcx: U64 - 3n }, memory: [[DATA + 0xe8n, '2a']], leaves: { rax: 42n } },
   { title: 'the first address that is not canonical is #GP', code: '8a03', registers: { rbx: 0x8000_0000_0000n }, fault: GP },
   { title: 'the last address of the lower half is only unmapped', code: '8a03', registers: { rbx: 0x7fff_ffff_ffffn }, fault: unmapped('read', 0x7fff_ffff_ffffn) },

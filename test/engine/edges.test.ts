@@ -16,7 +16,6 @@ const UNICORN_WRONG = [
   'a jump to an address that is not canonical is #GP at the jump',
   'a return to an address that is not canonical is #GP at the return',
   '16 bytes are #GP',
-  'a REX prefix before another prefix does not count',
 ];
 /** libunicorn 2.0.1 ends the process. */
 const NATIVE_DEADLY = ['lock on what reads only is #UD'];

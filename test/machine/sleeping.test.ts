@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { Machine, type MachineOptions } from '../../src/machine.ts';
 import { PROBE_IMAGE, probeObject } from '../../src/scenario/probes.ts';
+import { randomIntegers } from '../core/random.ts';
 import { fixture } from '../fixtures/manifest.ts';
 
 const machines: Machine[] = [];
@@ -310,4 +311,40 @@ test('user tasks get a signal and kernel threads are woken, each 15th retry unti
   machine.resume('t1');
   machine.livepatch.tick(1);
   expect(pending()).toEqual([undefined, undefined, 'wakeup']);
+});
+
+test('a stack of random words is walked to an end, reliable or not, without any other error (seed 725)', async () => {
+  const random = randomIntegers(725);
+  const machine = await world({ target: 'target-kernel-O0.o' });
+  machine.park('operate', [9n, 9n, 1n], 'fibonacci+0x9', { task: 't1' });
+  const depth = machine.stackTrace('t1')?.addresses.length ?? 0;
+  const top = 0xffffc90000040000n;
+  const from = top - 0x200n;
+  const text = machine.images.get('vmlinux')?.functions ?? [];
+  const before = machine.read(from, 0x200).slice();
+  const kinds = [
+    () => top - BigInt(8 * random(64)),
+    () => top - BigInt(random(512)),
+    () => (text[random(text.length)]?.address ?? 0n) + BigInt(random(80)),
+    () => machine.address('tramp64_return'),
+    () => machine.address('tramp64_iret'),
+    () => BigInt(random(2 ** 31)) << BigInt(random(33)),
+  ];
+  const ends = { reliable: 0, unreliable: 0 };
+  for (let round = 0; round < 4000; round++) {
+    const bytes = before.slice();
+    const view = new DataView(bytes.buffer);
+    for (let i = random(12); i >= 0; i--)
+      view.setBigUint64(8 * random(64), kinds[random(kinds.length)]?.() ?? 0n, true);
+    machine.engine.write(from, bytes);
+    const trace = machine.stackTrace('t1');
+    expect(trace?.addresses.length).toBeLessThanOrEqual(100);
+    if (trace?.unreliable === undefined) ends.reliable++;
+    else ends.unreliable++;
+  }
+  expect(ends.reliable).toBeGreaterThan(100);
+  expect(ends.unreliable).toBeGreaterThan(100);
+  machine.engine.write(from, before);
+  expect(machine.stackTrace('t1')).toMatchObject({ unreliable: undefined, addresses: { length: depth } });
+  expect(machine.resume('t1').clobbered).toEqual([]);
 });

@@ -59,7 +59,7 @@ for (const row of rows) {
   const [first] = bad;
   if (first === undefined) {
     right.add(row.mnemonic.toLowerCase());
-    if (isScalarSse(row)) limited.set(row.name, ['two of the prefixes 66, f2 and f3', KIN]);
+    if (readsPrefixesOtherwise(row)) limited.set(row.name, ['two of the prefixes 66, f2 and f3', KIN]);
     continue;
   }
   const circumstance = circumstanceOf(row.name, bad);
@@ -105,8 +105,9 @@ function circumstanceOf(code: string, bad: readonly Mismatch[]): Circumstance | 
 }
 
 /** Codes with a mandatory f2 or f3; Unicorn takes the first prefix for it, the CPU the last. */
-function isScalarSse(row: CodeRow): boolean {
+function readsPrefixesOtherwise(row: CodeRow): boolean {
   const { mandatory } = shapeOf(row);
+  if (row.mnemonic === 'Adox') return true;
   return (mandatory === 0xf2 || mandatory === 0xf3) && row.features.some((feature) => feature.startsWith('SSE'));
 }
 
