@@ -91,7 +91,10 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool, leaves: bo
       Traces.next(block);
       if (recording) most = count;
     }
-    const reason = slice(blockAt(rip), <i32>most);
+    // the host may have changed its bytes, or what its page allows
+    const now = blockAt(rip);
+    if (!now) return Reason.Fault;
+    const reason = slice(now, <i32>most);
     if (reason == Reason.Hot) {
       Traces.record();
       continue;

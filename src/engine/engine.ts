@@ -226,6 +226,32 @@ export interface Snapshots {
   release(snapshot: EngineSnapshot): void;
 }
 
+/**
+ * CPUs that share one guest memory and run in turns: the caller is their scheduler, so that every interleaving can be
+ * had. Each has registers, flags, vector registers and the task that it asks the gate for; mappings, gate and code are
+ * common, and what one writes, the others see with their next instruction.
+ */
+export interface VirtualCpus {
+  /** How many there are; 1 at first. */
+  readonly count: number;
+  /** The one whose registers the engine reads and writes, and which `run` and `step` run; 0 at first. */
+  readonly current: number;
+
+  /** A further one, its registers those of the current one. @returns its number @throws {EngineError} EBUSY */
+  add(): number;
+
+  /** Makes one the current one. @throws {EngineError} EINVAL there is none of this number · EBUSY */
+  select(cpu: number): void;
+
+  /**
+   * Makes one the current one and runs it from its rip for exactly so many instructions, iterations of a REP counted
+   * each; a REP that is cut goes on where it was. Ends earlier, as `run` does, at `until` and by faults.
+   *
+   * @throws {EngineError} as `select` · {RangeError} no count, or no address
+   */
+  advance(cpu: number, instructions: number, until: bigint): Exit;
+}
+
 /** Bytes at the gate's address that belong to the engine; the caller maps them executable and leaves them alone. */
 export const GATE_SIZE = 16;
 
@@ -238,6 +264,9 @@ export interface Engine {
 
   /** Where the core lies in the same WASM instance. */
   readonly redirection?: Redirection;
+
+  /** Where one memory can have several CPUs. */
+  readonly cpus?: VirtualCpus;
 
   /** Where it keeps track of the pages that change. */
   readonly snapshots?: Snapshots;

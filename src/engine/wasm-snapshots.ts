@@ -3,17 +3,26 @@ import { EngineError } from '../errors.ts';
 import type { Instance } from '../wasm/instance.ts';
 import type { EngineSnapshot, Snapshots } from './engine.ts';
 import type { Mappings, Region } from './mappings.ts';
+import type { CpuStates, WasmCpus } from './wasm-cpus.ts';
+
+/** What a snapshot is made of, beside guest memory. */
+export interface SnapshotsParts {
+  readonly mappings: Mappings;
+  readonly cpus: WasmCpus;
+  /** @throws {EngineError} EBUSY the engine runs · EINVAL it is disposed */
+  idle(operation: string): void;
+}
 
 /** One snapshot; it stands somewhere in the log. */
 class WasmSnapshot implements EngineSnapshot {
   readonly mark: number;
-  readonly state: Uint8Array;
+  readonly cpus: CpuStates;
   readonly regions: readonly Region[];
   readonly #changes: (mark: number) => number;
 
-  constructor(mark: number, state: Uint8Array, regions: readonly Region[], changes: (mark: number) => number) {
+  constructor(mark: number, cpus: CpuStates, regions: readonly Region[], changes: (mark: number) => number) {
     this.mark = mark;
-    this.state = state;
+    this.cpus = cpus;
     this.regions = regions;
     this.#changes = changes;
   }
@@ -26,39 +35,36 @@ class WasmSnapshot implements EngineSnapshot {
 /** See Snapshots. */
 export class WasmSnapshots implements Snapshots {
   readonly #instance: Instance;
-  readonly #mappings: Mappings;
-  readonly #idle: (operation: string) => void;
+  readonly #parts: SnapshotsParts;
   /** Those that can be gone back to, the oldest first. */
   #taken: WasmSnapshot[] = [];
 
-  /** @param idle throws where the engine runs or is disposed */
-  constructor(instance: Instance, mappings: Mappings, idle: (operation: string) => void) {
+  constructor(instance: Instance, parts: SnapshotsParts) {
     this.#instance = instance;
-    this.#mappings = mappings;
-    this.#idle = idle;
+    this.#parts = parts;
   }
 
   take(): EngineSnapshot {
-    this.#idle('snapshot');
-    const { exports, u8 } = this.#instance;
+    this.#parts.idle('snapshot');
+    const { mappings, cpus } = this.#parts;
+    const { exports } = this.#instance;
     const mark = exports.takeSnapshot() >>> 0;
-    const state = u8.slice(exports.STATE.value, exports.STATE.value + exports.STATE_SIZE.value);
-    const snapshot = new WasmSnapshot(mark, state, this.#mappings.copy(), (from) => exports.changesSince(from) >>> 0);
+    const changes = (from: number): number => exports.changesSince(from) >>> 0;
+    const snapshot = new WasmSnapshot(mark, cpus.save(), mappings.copy(), changes);
     this.#taken.push(snapshot);
     return snapshot;
   }
 
   restore(snapshot: EngineSnapshot): void {
-    this.#idle('restore');
+    this.#parts.idle('restore');
     const at = snapshot instanceof WasmSnapshot ? this.#taken.indexOf(snapshot) : -1;
     const found = this.#taken[at];
     if (found === undefined) {
       throw new EngineError('EINVAL', 'the snapshot is gone, or of another engine', { operation: 'restore' });
     }
-    const { exports, u8 } = this.#instance;
-    exports.goBack(found.mark);
-    u8.set(found.state, exports.STATE.value);
-    this.#mappings.replace(found.regions);
+    this.#instance.exports.goBack(found.mark);
+    this.#parts.cpus.restore(found.cpus);
+    this.#parts.mappings.replace(found.regions);
     this.#taken.length = at + 1;
   }
 

@@ -17,6 +17,7 @@ import {
 } from './engine.ts';
 import { defaultJitMode, Jit, type JitCounts, type JitMode } from './jit/jit.ts';
 import { Mappings } from './mappings.ts';
+import { WasmCpus } from './wasm-cpus.ts';
 import { WasmRedirection } from './wasm-redirection.ts';
 import { WasmSnapshots } from './wasm-snapshots.ts';
 
@@ -59,6 +60,7 @@ export class WasmEngine implements Engine {
   readonly name: EngineName = 'wasm';
   readonly redirection: WasmRedirection;
   readonly snapshots: WasmSnapshots;
+  readonly cpus: WasmCpus;
   readonly #instance: Instance;
   readonly #mappings = new Mappings();
   #gate: { readonly address: bigint; handler: GateHandler } | undefined;
@@ -79,7 +81,9 @@ export class WasmEngine implements Engine {
       execute: (options, body) => this.#execute(options, body),
       start: (options, leaves) => this.#start(options, leaves),
     });
-    this.snapshots = new WasmSnapshots(instance, this.#mappings, (operation) => this.#idle(operation));
+    const idle = (operation: string): void => this.#idle(operation);
+    this.cpus = new WasmCpus(instance, { idle, execute: (body) => this.#execute(undefined, body) });
+    this.snapshots = new WasmSnapshots(instance, { mappings: this.#mappings, cpus: this.cpus, idle });
     instance.host = {
       arrived: (low, high, dispatched) => this.redirection.arrived(low, high, dispatched),
       blockEntered: (low, high, size) => this.#blockEntered(low, high, size),

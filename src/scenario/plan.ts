@@ -88,7 +88,7 @@ type NamedFunc = Pick<Func, 'object' | 'oldName' | 'oldSympos'>;
 export interface Snapshot {
   readonly patches: readonly PlanPatch[];
   readonly rows: readonly PlanRow[];
-  /** Tasks that sleep in a function which the transition that runs must not find on a stack (L70). */
+  /** Tasks that sleep in a function for which the transition that runs must wait (L70). */
   readonly blocked: readonly { readonly task: string; readonly on: string }[];
 }
 
@@ -108,14 +108,10 @@ function snapshotOf(machine: Machine, named: readonly NamedFunc[]): Snapshot {
     const title = titleOf(func);
     if (!rows.has(title)) rows.set(title, rowOf(machine, title, func));
   }
-  return { patches: livepatch.patches.map(planPatch), rows: [...rows.values()], blocked: blockedTasks(machine) };
-}
-
-/** The tasks that a transition waits for because of where they sleep. */
-function blockedTasks({ livepatch }: Machine): { task: string; on: string }[] {
-  return (livepatch.transition?.left ?? []).flatMap(({ task, answer, on }) =>
-    answer === 'EADDRINUSE' && on !== undefined ? [{ task, on }] : [],
+  const blocked = (livepatch.transition?.left ?? []).flatMap(({ task, on }) =>
+    on === undefined ? [] : [{ task, on }],
   );
+  return { patches: livepatch.patches.map(planPatch), rows: [...rows.values()], blocked };
 }
 
 function planPatch(patch: Patch): PlanPatch {
@@ -154,7 +150,7 @@ function placeOf({ images }: Machine, { object, oldName, oldSympos }: NamedFunc)
   if (scope === undefined) return `'${objectTitle(object)}' is not loaded`;
   let missing: string | undefined;
   try {
-    const { address } = findSymbol(scope, { name: oldName, sympos: oldSympos }, (code, event) => {
+    const { address } = findSymbol(scope, { name: oldName, sympos: BigInt(oldSympos) }, (code, event) => {
       missing = eventText(event);
       return new PatchError(code, missing, { operation: 'plan' });
     });

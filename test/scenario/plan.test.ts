@@ -53,6 +53,13 @@ describe('the rows of a plan', () => {
 });
 
 describe('a plan warns', () => {
+  test('once of a task that sleeps in a function for which the transition must wait (L70)', async () => {
+    const sleep = { call: 'operate', args: [8, 1, 2], task: 't1', until: 'vmlinux:checksum' };
+    const steps = await plan([sleep, { enable: 'fix_a' }, { tick: 1 }, { task: 't1', resume: true }], MANUAL);
+    expect(steps.map(kinds)).toEqual([[], ['on-stack'], [], []]);
+    expect(steps[1]?.warnings[0]?.text).toBe("task 't1' sleeps in 'checksum': the transition waits for it");
+  });
+
   test('of a function that two patches share (L30)', async () => {
     const steps = await plan([{ enable: 'fix_a' }, { enable: 'fix_b' }]);
     expect(steps.map(kinds)).toEqual([[], ['shared']]);
@@ -95,21 +102,6 @@ describe('a plan warns', () => {
       engine: 'wasm',
     });
     expect(steps.map(kinds)).toEqual([[], ['aliases']]);
-  });
-
-  test('of a function on a task’s stack, for as long as the transition waits for it (L70)', async () => {
-    const steps = await plan(
-      [
-        { call: 'operate', args: [8, 1, 2], task: 't1', until: 'vmlinux:checksum' },
-        { enable: 'fix_a' },
-        { switch: '*' },
-        { task: 't1', resume: true },
-        { switch: '*' },
-      ],
-      { machine: { tasks: ['t1', 't2'], transition: 'manual' } },
-    );
-    expect(steps.map(kinds)).toEqual([[], ['on-stack'], ['on-stack'], [], []]);
-    expect(steps[1]?.warnings[0]?.text).toContain("'checksum' is on the stack of task 't1'");
   });
 
   test('of nothing where nothing is to be said, nor of a patch that is only registered', async () => {
