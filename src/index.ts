@@ -46,8 +46,13 @@ export * from './engine/engine.ts';
 export type { JitMode } from './engine/jit/jit.ts';
 export * from './errors.ts';
 export { FAULT_POINTS, type FaultOptions, type FaultPoint, type FaultPointInfo, Faults } from './faults.ts';
+export type { Ftrace } from './ftrace/ftrace.ts';
 export type { HandlerKind, HandlerWarnings } from './ftrace/guest/handlers.ts';
+export { Ops, type OpsFlag, type OpsParts, type ShareCommand } from './ftrace/ops.ts';
+export type { RecordFlag, SiteState } from './ftrace/record.ts';
 export { callBytes, NOP5, SITE_SIZE } from './ftrace/site.ts';
+export type { TracerCounts, TracerKind, TracerSpec } from './ftrace/tracer-spec.ts';
+export type { Tracers } from './ftrace/tracers.ts';
 export { type KernelVersion, opsTrampoline, type TrampolineKind, type TrampolineSpec } from './ftrace/trampoline.ts';
 export { ElfFile } from './image/elf.ts';
 export type { LoadedImage } from './image/image.ts';
@@ -75,13 +80,16 @@ export type {
   PatchSpec,
   StateSpec,
 } from './livepatch/patch.ts';
+export { type ShadowRequest, ShadowVariables } from './livepatch/shadow.ts';
 export type { StackTrace } from './livepatch/stack-check.ts';
 export type { SysfsNode } from './livepatch/sysfs.ts';
 export { type Task, TaskList } from './livepatch/tasks.ts';
 export type { SwitchAnswer, SwitchAttempt, Target } from './livepatch/transition.ts';
 export type { Argument } from './machine/arguments.ts';
+export { GuestHeap } from './machine/guest-heap.ts';
 export { GUEST_MAP, type GuestMap, type Region, USER_MAP } from './machine/guest-map.ts';
 export type { ImageKind, LoadOptions, Location, ModuleRoutine } from './machine/images.ts';
+export type { Parameters } from './machine/parameters.ts';
 export { type Service, ServiceCall } from './machine/services.ts';
 export {
   type Arrival,
