@@ -1,6 +1,7 @@
 // One call of a guest function, in as many pieces as it takes: what it is, where it waits, and what it did so far.
 import type { TaskContext } from '../core/core.ts';
 import type { RegisterName } from '../engine/engine.ts';
+import type { Models } from '../engine/models.ts';
 import type { ArrivalWatch } from '../ftrace/arrival.ts';
 import type { Task } from '../livepatch/tasks.ts';
 import type { Arrival } from './call.ts';
@@ -51,6 +52,7 @@ export class GuestRun {
   stopAt: bigint | undefined;
   readonly arrivals: { arrival: Arrival; dispatched: boolean }[] = [];
   watch: ArrivalWatch | undefined;
+  models: Models | undefined;
 
   constructor(parts: GuestRunParts) {
     this.parts = parts;
