@@ -8,10 +8,11 @@ import {
   hotLoop,
   type Order,
   oneFunction,
+  plainCall,
   tableOfFunctions,
   variantFunction,
 } from './engines/guest.ts';
-import { checkAll, type Entrant, Figures, timeRound } from './engines/measure.ts';
+import { checkAll, type Entrant, Figures, timeRound, warmUp } from './engines/measure.ts';
 import { Patching } from './engines/patch.ts';
 import {
   BARE,
@@ -22,17 +23,20 @@ import {
   MACHINE_WASM,
   NATIVE,
   print,
+  printParts,
   printTimes,
   QEMU,
   UNICORN_JS,
 } from './engines/rows.ts';
-import { Harness, type Subject, unicornJsSubject, wasmSubject } from './engines/subjects.ts';
+import { Harness, type Subject, timeDispatch, unicornJsSubject, wasmSubject } from './engines/subjects.ts';
 import { machineLine } from './support/report.ts';
 
 const quick = process.argv.includes('--quick');
 const ROUNDS = quick ? 0 : 9;
 const SAMPLES = 7;
-const PATCH_CYCLES = 50;
+const PATCH_CYCLES = 20;
+/** Milliseconds per program, before anything counts. */
+const WARM_UP = 1500;
 const RESULTS = new URL('results/', import.meta.url);
 
 /** The tables: one function, a thousand in random order, all in random order. */
@@ -48,6 +52,7 @@ function programs(calls: number, rows: readonly string[]): Record<string, GuestR
   const all: [string, GuestRun][] = [
     ['one', oneFunction(calls)],
     ['variant', variantFunction(calls)],
+    ['plain', plainCall(calls)],
     ['loop', hotLoop(calls * 8)],
     ...tables,
   ];
@@ -81,7 +86,7 @@ async function enter(name: string, make: () => Promise<Subject>, runs: Record<st
 }
 
 const image = guestImage(ORDERS.map(([, order]) => order));
-const everything = ['one', 'loop', 'same', 'thousand', 'all'];
+const everything = ['one', 'plain', 'loop', 'same', 'thousand', 'all'];
 await enter(INTERPRETER, () => wasmSubject(image, false), programs(65_536, everything));
 await enter(JIT, () => wasmSubject(image, 'sync'), programs(65_536, [...everything, 'variant']));
 await enter(UNICORN_JS, () => unicornJsSubject(image), programs(2_048, ['one', 'loop']));
@@ -100,6 +105,7 @@ if (harness !== undefined) {
 
 await checkAll(entrants);
 const figures = new Figures();
+const dispatchTime = quick ? 0 : await timeDispatch(image);
 const patching = new Map(
   await Promise.all(
     ([MACHINE_WASM, MACHINE_UNICORN] as const).map(
@@ -110,10 +116,16 @@ const patching = new Map(
     ),
   ),
 );
-for (const machine of patching.values()) machine.time(quick ? 1 : PATCH_CYCLES);
+for (const machine of patching.values()) machine.cycle(1);
+if (!quick) {
+  const here = entrants.filter(({ name }) => name === INTERPRETER || name === JIT);
+  await warmUp(here, WARM_UP);
+  const end = performance.now() + WARM_UP;
+  while (performance.now() < end) patching.get(MACHINE_WASM)?.cycle(PATCH_CYCLES);
+}
 for (let round = 0; round < ROUNDS; round++) {
   await timeRound(entrants, round, SAMPLES, figures);
-  for (const [name, machine] of patching) figures.add(name, 'patch', machine.time(PATCH_CYCLES));
+  for (const [name, machine] of patching) figures.add(name, 'patch', machine.time(SAMPLES, PATCH_CYCLES));
   figures.add(MACHINE_WASM, 'cold', coldCall('wasm'));
   figures.add(MACHINE_UNICORN, 'cold', coldCall('unicorn'));
 }
@@ -131,6 +143,7 @@ if (quick) {
   const rows = judge(figures);
   print(rows, absent);
   printTimes(figures);
+  printParts(figures, dispatchTime);
   console.log(machineLine());
   mkdirSync(RESULTS, { recursive: true });
   const document = { machine: machineLine(), rows, times: figures.all(), absent: Object.fromEntries(absent) };

@@ -43,6 +43,7 @@ export {
 export * from './core/core.ts';
 export { createEngine } from './engine/create.ts';
 export * from './engine/engine.ts';
+export type { JitMode } from './engine/jit/jit.ts';
 export * from './errors.ts';
 export { FAULT_POINTS, type FaultOptions, type FaultPoint, type FaultPointInfo, Faults } from './faults.ts';
 export type { HandlerKind, HandlerWarnings } from './ftrace/guest/handlers.ts';

@@ -1,4 +1,5 @@
 // The composition root: makes engine, core, images, ftrace and livepatch meet, and runs calls on them.
+import { hex } from './address.ts';
 import { Core } from './core/core.ts';
 import { createEngine } from './engine/create.ts';
 import type { Engine, Exit } from './engine/engine.ts';
@@ -245,7 +246,7 @@ export class Machine {
    */
   static async create(options: MachineOptions = {}): Promise<Machine> {
     const core = await Core.create();
-    const engine = await createEngine(options.engine ?? 'unicorn', core.instance);
+    const engine = await createEngine(options.engine ?? 'unicorn', core.instance, options.jit);
     try {
       return new Machine(engine, core, options);
     } catch (error) {
@@ -590,7 +591,9 @@ export class Machine {
   #parked(run: GuestRun, exit: Exit, until: string | bigint): Location {
     const { operation, target } = run.parts;
     if (exit.reason === 'until') {
-      throw new EngineError('EINVAL', `'${target}' returned without coming to ${nameOf(until)}`, { operation });
+      const { name, offset } = this.images.locate(this.place(until));
+      const place = typeof until === 'string' ? until : `${name}+${hex(offset)}`;
+      throw new EngineError('EINVAL', `'${target}' returned without coming to ${place}`, { operation });
     }
     expectExit(this.images, exit, 'stopped', operation, target);
     return this.images.locate(exit.rip);

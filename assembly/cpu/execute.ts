@@ -80,12 +80,13 @@ export function execute(block: usize): Reason {
         // the whole of it must fit into the budget, and it counts for itself
         left += count;
         const before = left;
-        if (Traces.areAllowed && left >= load<i32>(op, LONGEST_WAY)) {
-          left = call_indirect<i32>(load<u32>(op, SLOT), left);
-          mask = Arrivals.mask();
-        }
+        block = load<u32>(op, PLAIN);
+        if (!Traces.areAllowed || left < load<i32>(op, LONGEST_WAY)) break;
+        left = call_indirect<i32>(load<u32>(op, SLOT), left);
+        Traces.judge(op, before - left);
+        mask = Arrivals.mask();
         // without a step in it, the first instruction is the interpreter's
-        block = left == before ? <usize>load<u32>(op, PLAIN) : blockAt(load<u64>(RIP));
+        if (left != before) block = blockAt(load<u64>(RIP));
         break;
       }
       case Hot.Outside:

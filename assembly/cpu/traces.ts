@@ -17,6 +17,7 @@ import {
 import { allocateArea } from './frames';
 import { traceDropped, traceRecorded } from './host';
 import { Hot } from './hot';
+import { OP_SIZE } from './op';
 
 //  0 id      u32  counts up; id modulo MOST_TRACES is the record
 //  4 head    u32  ► block that starts the trace, 0: the record is free
@@ -36,9 +37,14 @@ class Trace {
 
 const TRACE_SIZE: usize = 24;
 /** Offsets in the op of a block that a trace stands in for. */
+const LOOPS: usize = 2;
 export const LONGEST_WAY: usize = 4;
 export const SLOT: usize = 8;
 export const PLAIN: usize = 12;
+const ID: usize = 16;
+const CREDIT: usize = 20;
+/** What a trace may lose before it is given up, and gain at most: some 2,000 passes that leave at once. */
+const MOST_CREDIT: i32 = 1 << 17;
 /** Traces that exist at a time: each is a module of its own. */
 const MOST_TRACES: u32 = 512;
 /** The longest trace. */
@@ -61,6 +67,11 @@ let recorded: usize = 0;
 let recordedCount: u32 = 0;
 let recordedInstructions: u32 = 0;
 let recordedGeneration: u32 = 0;
+/** The first of them that starts a trace of its own, and the instructions before it; 0 where none does. */
+let joint: u32 = 0;
+let jointInstructions: u32 = 0;
+/** Instructions from which on a trace that does not loop is worth entering and leaving. */
+let worth: u32 = 0;
 
 export function initTraces(): bool {
   traces = allocateArea(<usize>MOST_TRACES * TRACE_SIZE);
@@ -68,9 +79,14 @@ export function initTraces(): bool {
   return traces != 0 && recorded != 0;
 }
 
-/** Compiles blocks that were entered `entries` times; 0: none, and those that exist no longer run. */
-export function setTraces(entries: u32): void {
+/**
+ * Compiles blocks that were entered `entries` times; 0: none, and those that exist no longer run.
+ *
+ * @param least instructions from which on a trace that does not loop is worth entering and leaving
+ */
+export function setTraces(entries: u32, least: u32): void {
   threshold = min(entries, MOST_HEAT);
+  worth = least;
 }
 
 @unmanaged
@@ -104,18 +120,33 @@ export class Traces {
     recordedCount = 0;
     recordedInstructions = 0;
     recordedGeneration = generation;
+    joint = 0;
     recording = true;
+    allowed = false;
   }
 
-  /** A block is about to run: notes it, or ends the recording before it. */
+  /**
+   * A block is about to run: notes it, or ends the recording before it. It goes on through the heads of other traces, in
+   * case it comes back to where it began.
+   */
   static next(block: usize): void {
     const instructions = load<u32>(block, 8) & COUNT;
-    const full = recordedCount == MOST_BLOCKS || recordedInstructions + instructions > MOST_INSTRUCTIONS;
-    if (full || !instructions || isTrace(block) || isRecorded(block)) {
+    let plain = block;
+    let ends = recordedCount == MOST_BLOCKS || recordedInstructions + instructions > MOST_INSTRUCTIONS || !instructions;
+    if (isTrace(block)) {
+      const op = block + BLOCK_HEADER;
+      if (load<u8>(op, LOOPS)) ends = true;
+      plain = load<u32>(op, PLAIN);
+      if (!joint) {
+        joint = recordedCount;
+        jointInstructions = recordedInstructions;
+      }
+    }
+    if (ends || isRecorded(plain)) {
       Traces.end(load<u64>(block));
       return;
     }
-    store<u32>(recorded + ((<usize>recordedCount) << 2), <u32>block);
+    store<u32>(recorded + ((<usize>recordedCount) << 2), <u32>plain);
     recordedCount++;
     recordedInstructions += instructions;
   }
@@ -124,31 +155,51 @@ export class Traces {
   static end(rip: u64): void {
     if (!recording) return;
     recording = false;
+    allowed = true;
     if (!recordedCount || recordedGeneration != generation) return;
+    let next = rip;
+    if (rip != load<u64>(recordedAt(0))) {
+      // it does not loop: code that other traces share is left to them
+      if (joint) {
+        next = load<u64>(recordedAt(joint));
+        recordedCount = joint;
+        recordedInstructions = jointInstructions;
+      }
+      if (recordedInstructions < worth) return;
+    }
     const id = reserve();
-    if (id) traceRecorded(id, recorded, recordedCount, <u32>rip, <u32>(rip >> 32));
+    if (id) traceRecorded(id, recorded, recordedCount, <u32>next, <u32>(next >> 32));
   }
 
   /** The last block did not run to its end. */
   static cut(): void {
     if (!recording || !recordedCount) return;
     recordedCount--;
-    Traces.end(load<u64>(recordedAt(recordedCount)));
+    const last = recordedAt(recordedCount);
+    recordedInstructions -= load<u32>(last, 8) & COUNT;
+    if (joint >= recordedCount) joint = 0;
+    Traces.end(load<u64>(last));
   }
 
-  /** Drops the trace that a marker belongs to. */
+  /** Drops the trace that a marker belongs to: bytes of it have changed. */
   static drop(id: u32): void {
     const trace = at(id);
     if (!trace.head) return;
     const head = <usize>trace.head;
-    trace.head = 0;
-    live--;
     dropped++;
-    for (let i: u32 = 0; i < trace.count; i++) removeMarker(<usize>trace.markers + <usize>i * BLOCK_HEADER);
+    free(trace);
     if (!trace.plain) return;
     drop(changetype<Block>(head));
     drop(changetype<Block>(<usize>trace.plain));
     traceDropped(trace.slot);
+  }
+
+  /** Counts for a trace that was entered how far it came; one that mostly leaves early is given up for good. */
+  @inline
+  static judge(op: usize, instructions: i32): void {
+    const credit = load<i32>(op, CREDIT) + (instructions << 2) - load<i32>(op, LONGEST_WAY);
+    store<i32>(op, min(credit, MOST_CREDIT), CREDIT);
+    if (credit < -MOST_CREDIT) giveUp(op);
   }
 
   /** All blocks are gone. */
@@ -159,12 +210,32 @@ export class Traces {
       trace.head = 0;
     }
     live = 0;
+    allowed = allowed || recording;
     recording = false;
   }
 }
 
 /** Blocks are being recorded. */
 export let recording: bool = false;
+
+/** Puts the interpreter's ops back where a trace stood. */
+function giveUp(op: usize): void {
+  const trace = at(load<u32>(op, ID));
+  // the trace may have changed its own code
+  if (load<u16>(op) != Hot.Trace || trace.head != <u32>(op - BLOCK_HEADER)) return;
+  const plain = changetype<Block>(<usize>trace.plain);
+  const size = <usize>plain.ops * OP_SIZE;
+  free(trace);
+  memory.copy(op, changetype<usize>(plain) + BLOCK_HEADER, size);
+  drop(plain);
+  traceDropped(trace.slot);
+}
+
+function free(trace: Trace): void {
+  trace.head = 0;
+  live--;
+  for (let i: u32 = 0; i < trace.count; i++) removeMarker(<usize>trace.markers + <usize>i * BLOCK_HEADER);
+}
 
 function at(id: u32): Trace {
   return changetype<Trace>(traces + <usize>(id % MOST_TRACES) * TRACE_SIZE);
@@ -210,9 +281,10 @@ function reserve(): u32 {
  * Lets the function at `slot` of the table stand in for the first block of what was recorded as `id`.
  *
  * @param longest instructions that the budget must hold
+ * @param loops whether it goes round by itself
  * @returns false: code has changed meanwhile, or there is no room
  */
-export function installTrace(id: u32, slot: u32, longest: u32): bool {
+export function installTrace(id: u32, slot: u32, longest: u32, loops: bool): bool {
   const trace = at(id);
   if (!trace.head || trace.id != id) return false;
   const head = <usize>trace.head;
@@ -225,6 +297,9 @@ export function installTrace(id: u32, slot: u32, longest: u32): bool {
   trace.slot = slot;
   const op = head + BLOCK_HEADER;
   store<u16>(op, <u16>Hot.Trace);
+  store<u8>(op, u8(loops), LOOPS);
+  store<u32>(op, id, ID);
+  store<i32>(op, 0, CREDIT);
   store<u32>(op, longest, LONGEST_WAY);
   store<u32>(op, slot, SLOT);
   store<u32>(op, <u32>plain, PLAIN);

@@ -148,6 +148,11 @@ export function variantFunction(calls: number): GuestRun {
   return counted('other bytes', LOOPS + LOOP_SIZE, calls, BigInt(calls * resultOf(0)));
 }
 
+/** New function 0 called `calls` times without redirection. */
+export function plainCall(calls: number): GuestRun {
+  return counted('no redirection', LOOPS + 4n * LOOP_SIZE, calls, BigInt(calls * resultOf(0)));
+}
+
 /** A loop of arithmetic without memory. */
 export function hotLoop(turns: number): GuestRun {
   let sum = 0n;
@@ -196,7 +201,8 @@ function loops(): Instruction[] {
     jnzShort('.walk'),
     ret(),
   ];
-  return [calling(functionAt(0)), calling(VARIANT_FUNCTION), hot, walking].flatMap(padded);
+  const plain = calling(newFunctionAt(0));
+  return [calling(functionAt(0)), calling(VARIANT_FUNCTION), hot, walking, plain].flatMap(padded);
 }
 
 function padded(body: readonly Instruction[]): Instruction[] {

@@ -51,6 +51,16 @@ export async function checkAll(entrants: readonly Entrant[]): Promise<void> {
   }
 }
 
+/** Runs every program for so long that V8 has compiled what runs with its best compiler, a busy machine included. */
+export async function warmUp(entrants: readonly Entrant[], milliseconds: number): Promise<void> {
+  for (const { name, subject, runs } of entrants) {
+    for (const run of Object.values(runs)) {
+      const end = performance.now() + milliseconds;
+      while (performance.now() < end) await timeChecked(name, subject, run);
+    }
+  }
+}
+
 /** One round; the subject that comes first changes from round to round. */
 export async function timeRound(
   entrants: readonly Entrant[],

@@ -88,3 +88,19 @@ export function printTimes(figures: Figures): void {
     console.log(`  ${name.padEnd(50)} ${figure.toFixed(1).padStart(9)}`);
   }
 }
+
+/** Prints what a redirected call is made of, by the difference between programs. */
+export function printParts(figures: Figures, dispatch: number): void {
+  console.log('where the time of a redirected call goes, nanoseconds');
+  for (const name of [INTERPRETER, JIT]) {
+    const [one, plain, same] = ['one', 'plain', 'same'].map((program) => figures.of(name, program) ?? Number.NaN);
+    if (one === undefined || plain === undefined || same === undefined) continue;
+    const parts = [
+      ['the call, the function and its return', plain],
+      ['look-up of the site in the core', dispatch],
+      ['trampoline, gate and return', one - plain - dispatch],
+      ['block look-up, where the caller calls by pointer', same - one],
+    ] as const;
+    for (const [part, time] of parts) console.log(`  ${`${name}: ${part}`.padEnd(66)} ${time.toFixed(1).padStart(7)}`);
+  }
+}

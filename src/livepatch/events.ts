@@ -30,7 +30,7 @@ export interface EventFields {
   incompatible: { patch: string };
   symbolNotFound: { symbol: string };
   symbolAmbiguous: { symbol: string; object: string };
-  symbolPosition: { symbol: string; object: string; sympos: number };
+  symbolPosition: { symbol: string; object: string; sympos: bigint };
   sizeUnknown: { func: string };
   newSizeUnknown: { func: string };
   noLocation: { func: string };
@@ -132,6 +132,9 @@ const LINES: { readonly [K in EventKind]: readonly [LogLevel, (event: EventField
       `Failed to construct shadow variable <${pointer(object)}, ${id.toString(16)}> (${error})`,
   ],
 };
+
+/** Every kind of event. */
+export const EVENT_KINDS = Object.keys(LINES) as readonly EventKind[];
 
 /** Texts of WARN, which have no prefix; one of WARN_ON has no text but a dump of registers, and makes no line here. */
 const WARN_KINDS: ReadonlySet<EventKind> = new Set(['shadowDuplicate']);

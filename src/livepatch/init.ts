@@ -132,7 +132,8 @@ export function initLoadedObject(object: PatchObject, scope: SymbolScope, parts:
   try {
     relocateObject(object, parts);
     for (const func of object.funcs) {
-      const { oldName: name, oldSympos: sympos } = func;
+      const name = func.oldName;
+      const sympos = BigInt(func.oldSympos);
       const about = { operation: 'enable', patch: func.patch, func: name };
       const refuse: Refusal = (code, event) => log.refuse(code, event, about);
       const found = faults.call(

@@ -79,7 +79,7 @@ function resolve(module: string, relocation: LivepatchRelocation, inVmlinux: boo
   if (!inVmlinux && object === VMLINUX) throw refuse(module, { kind: 'klpVmlinuxSymbol', symbol: name }, log);
   const owner = object === VMLINUX ? null : object;
   const scope = parts.object(owner) ?? { name: owner, named: () => [] };
-  return findSymbol(scope, { name, sympos: Number(position) }, (_, event) => refuse(module, event, log)).address;
+  return findSymbol(scope, { name, sympos: BigInt(position) }, (_, event) => refuse(module, event, log)).address;
 }
 
 function apply(module: string, relocation: LivepatchRelocation, value: bigint, parts: RelocationParts): void {

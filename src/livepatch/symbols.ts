@@ -22,7 +22,7 @@ export interface SymbolScope {
 export interface SymbolQuery {
   name: string;
   /** 0 = must be unique; N = the N-th of that name. */
-  sympos: number;
+  sympos: bigint;
 }
 
 /** Makes the error for an event; the caller throws it. */
@@ -37,10 +37,10 @@ export function findSymbol(scope: SymbolScope, { name, sympos }: SymbolQuery, re
   const matches = [...scope.named(name)];
   // vmlinux symbols count by ascending address, module symbols in symbol-table order (L23)
   if (scope.name === null) matches.sort((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : 0));
-  const found = matches[Math.max(sympos, 1) - 1];
+  const found = matches[Number(sympos || 1n) - 1];
   const object = objectTitle(scope.name);
-  if (sympos === 0 && matches.length > 1) throw refuse('EINVAL', { kind: 'symbolAmbiguous', symbol: name, object });
+  if (sympos === 0n && matches.length > 1) throw refuse('EINVAL', { kind: 'symbolAmbiguous', symbol: name, object });
   if (found !== undefined) return found;
-  if (sympos === 0) throw refuse('EINVAL', { kind: 'symbolNotFound', symbol: name });
+  if (sympos === 0n) throw refuse('EINVAL', { kind: 'symbolNotFound', symbol: name });
   throw refuse('EINVAL', { kind: 'symbolPosition', symbol: name, object, sympos });
 }

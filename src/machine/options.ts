@@ -1,5 +1,6 @@
 // How a machine is made.
 import type { EngineName } from '../engine/engine.ts';
+import type { JitMode } from '../engine/jit/jit.ts';
 import type { HandlerKind } from '../ftrace/guest/handlers.ts';
 import type { KernelVersion, TrampolineKind } from '../ftrace/trampoline.ts';
 import type { Policy, TransitionMode } from '../livepatch/livepatch.ts';
@@ -10,6 +11,8 @@ import type { GuestMap } from './guest-map.ts';
 export interface MachineOptions {
   /** The CPU; `unicorn` by default. */
   engine?: EngineName;
+  /** For the engine `wasm`: when hot code is compiled; while the guest waits by default, beside it in a browser's window. */
+  jit?: JitMode;
   /** The kernel whose trampolines are used; `6.12` by default. */
   kernel?: KernelVersion;
   /** The kind of trampoline that livepatch uses; `args` by default, as since Linux 5.11 (L27). */

@@ -20,16 +20,18 @@ export interface PlanWarning {
  * | downgrade | a patch came with replace that lacks what an older one fixed (L54, L58) |
  * | middle | a patch was disabled below a newer one that shares a function (L32, L35) |
  * | aliases | a patch came with replace that names a function otherwise than an older one (L26, L55) |
- * | on-stack | a transition waits for a task that sleeps in a function (L69, L70) |
+ * | on-stack | a transition began to wait for a task that sleeps in a function (L69, L70) |
  */
 export function warningsOf(before: Snapshot, after: Snapshot): PlanWarning[] {
   const came = after.patches.filter((patch) => isEnabled(patch) && !before.patches.some((one) => isSame(one, patch)));
   return [
     ...came.flatMap((patch) => (patch.replace ? replaceWarnings(patch, before.patches) : shared(patch, after.patches))),
     ...before.patches.filter(isEnabled).flatMap((patch) => middle(patch, before, after)),
-    ...after.blocked.map(({ task, on }): PlanWarning => {
-      return { kind: 'on-stack', text: `task '${task}' sleeps in '${on}': the transition waits for it` };
-    }),
+    ...after.blocked
+      .filter(({ task, on }) => !before.blocked.some((one) => one.task === task && one.on === on))
+      .map(({ task, on }): PlanWarning => {
+        return { kind: 'on-stack', text: `task '${task}' sleeps in '${on}': the transition waits for it` };
+      }),
   ];
 }
 

@@ -88,8 +88,8 @@ type NamedFunc = Pick<Func, 'object' | 'oldName' | 'oldSympos'>;
 export interface Snapshot {
   readonly patches: readonly PlanPatch[];
   readonly rows: readonly PlanRow[];
-  /** What keeps each task from switching, of the transition that runs. */
-  readonly blocked: readonly { readonly task: string; readonly on: string | undefined }[];
+  /** Tasks that sleep in a function for which the transition that runs must wait (L70). */
+  readonly blocked: readonly { readonly task: string; readonly on: string }[];
 }
 
 /** A listed patch as it was then; the machine's own changes. */
@@ -108,7 +108,10 @@ function snapshotOf(machine: Machine, named: readonly NamedFunc[]): Snapshot {
     const title = titleOf(func);
     if (!rows.has(title)) rows.set(title, rowOf(machine, title, func));
   }
-  return { patches: livepatch.patches.map(planPatch), rows: [...rows.values()], blocked: [] };
+  const blocked = (livepatch.transition?.left ?? []).flatMap(({ task, on }) =>
+    on === undefined ? [] : [{ task, on }],
+  );
+  return { patches: livepatch.patches.map(planPatch), rows: [...rows.values()], blocked };
 }
 
 function planPatch(patch: Patch): PlanPatch {
@@ -147,7 +150,7 @@ function placeOf({ images }: Machine, { object, oldName, oldSympos }: NamedFunc)
   if (scope === undefined) return `'${objectTitle(object)}' is not loaded`;
   let missing: string | undefined;
   try {
-    const { address } = findSymbol(scope, { name: oldName, sympos: oldSympos }, (code, event) => {
+    const { address } = findSymbol(scope, { name: oldName, sympos: BigInt(oldSympos) }, (code, event) => {
       missing = eventText(event);
       return new PatchError(code, missing, { operation: 'plan' });
     });

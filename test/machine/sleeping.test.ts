@@ -1,5 +1,6 @@
 // What does and what does not keep a sleeping task from switching: only true frames count (L69, L70).
 import { afterEach, describe, expect, test } from 'vitest';
+import { ElfFile } from '../../src/image/elf.ts';
 import { Machine, type MachineOptions } from '../../src/machine.ts';
 import { PROBE_IMAGE, probeObject } from '../../src/scenario/probes.ts';
 import { randomIntegers } from '../core/random.ts';
@@ -123,6 +124,19 @@ describe('a stack that cannot be relied on is EINVAL (L69)', () => {
     });
     expect(machine.resume('t1').clobbered).toEqual([]);
     expect(attempt(machine)).toEqual(OK);
+  });
+
+  test('call frame information that is damaged: the image is loaded all the same', async () => {
+    const bytes = fixture('target-kernel-O2.o').slice();
+    const [section] = ElfFile.parse(bytes, 'target').sectionsNamed('.eh_frame');
+    bytes.set([0xff, 0xff, 0, 0], Number(section?.bytes.byteOffset) - bytes.byteOffset);
+    const machine = await world();
+    machine.load(bytes, { name: 'damaged' });
+    machine.park('damaged:operate', [9n, 5n, 1n], 'damaged:fibonacci', { task: 't1' });
+    machine.livepatch.enable(spec('fix_a', ['divide']));
+    const why = /'damaged' section '\.eh_frame': at \+0x4: an entry of 65535 bytes ends outside of it/;
+    expect(attempt(machine)).toMatchObject({ answer: 'EINVAL', why: expect.stringMatching(why) });
+    expect(machine.resume('t1').clobbered).toEqual([]);
   });
 
   test('a module that went while a task slept in it', async () => {

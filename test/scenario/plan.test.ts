@@ -53,6 +53,13 @@ describe('the rows of a plan', () => {
 });
 
 describe('a plan warns', () => {
+  test('once of a task that sleeps in a function for which the transition must wait (L70)', async () => {
+    const sleep = { call: 'operate', args: [8, 1, 2], task: 't1', until: 'vmlinux:checksum' };
+    const steps = await plan([sleep, { enable: 'fix_a' }, { tick: 1 }, { task: 't1', resume: true }], MANUAL);
+    expect(steps.map(kinds)).toEqual([[], ['on-stack'], [], []]);
+    expect(steps[1]?.warnings[0]?.text).toBe("task 't1' sleeps in 'checksum': the transition waits for it");
+  });
+
   test('of a function that two patches share (L30)', async () => {
     const steps = await plan([{ enable: 'fix_a' }, { enable: 'fix_b' }]);
     expect(steps.map(kinds)).toEqual([[], ['shared']]);

@@ -8,6 +8,8 @@ export interface CompiledTrace {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Instructions that the budget must hold. */
   readonly longest: number;
+  /** It goes round by itself. */
+  readonly loops: boolean;
 }
 
 const SIGNATURE = { parameters: [I32], results: [I32] } as const;
@@ -29,7 +31,7 @@ export function compile(trace: Trace, layout: Layout): CompiledTrace | undefined
     SIGNATURE,
     bodies.map(({ code }) => code.finish()),
   );
-  return { bytes, longest: direct.longest };
+  return { bytes, longest: direct.longest, loops: direct.loops };
 }
 
 /** Translates twice: what the first pass learns, the second one needs at its beginning. */

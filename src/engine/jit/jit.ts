@@ -15,6 +15,8 @@ export type JitMode = 'sync' | 'async' | 'eager' | false;
 const HOT = 500;
 /** … and where every trace is wanted, for tests: the first one is interpreted. */
 const EAGER = 2;
+/** Instructions from which on a trace that does not loop is worth entering and leaving. */
+const WORTH = 16;
 
 /** What became of what was recorded. */
 export interface JitCounts {
@@ -56,7 +58,8 @@ export class Jit {
     this.#mode = mode;
     this.#layout = layoutOf(instance.exports);
     this.#imports = { core: instance.exports as unknown as WebAssembly.ModuleImports };
-    instance.exports.setTraces(mode === 'eager' ? EAGER : HOT);
+    if (mode === 'eager') instance.exports.setTraces(EAGER, 0);
+    else instance.exports.setTraces(HOT, WORTH);
   }
 
   /** Where the gate is. */
@@ -98,7 +101,7 @@ export class Jit {
   /** Frees every trace. */
   dispose(): void {
     this.#disposed = true;
-    this.#instance.exports.setTraces(0);
+    this.#instance.exports.setTraces(0, 0);
     for (const slot of this.#used) this.#instance.table.set(slot, null);
     this.#used.clear();
   }
@@ -112,17 +115,18 @@ export class Jit {
   async #installLater(id: number, trace: CompiledTrace): Promise<void> {
     try {
       const { instance } = await WebAssembly.instantiate(trace.bytes, this.#imports);
-      if (!this.#disposed) this.#install(id, trace, instance);
+      if (this.#disposed) this.#refuse(id);
+      else this.#install(id, trace, instance);
     } catch (error) {
       if (!isWasmError(error)) throw error;
       this.#refuse(id);
     }
   }
 
-  #install(id: number, { longest }: CompiledTrace, { exports }: WebAssembly.Instance): void {
+  #install(id: number, { longest, loops }: CompiledTrace, { exports }: WebAssembly.Instance): void {
     const slot = this.#free.pop() ?? this.#instance.table.grow(1);
     this.#instance.table.set(slot, exports.trace as () => number);
-    if (this.#instance.exports.installTrace(id, slot, longest)) {
+    if (this.#instance.exports.installTrace(id, slot, longest, loops)) {
       this.#used.add(slot);
       this.#compiled++;
       return;
