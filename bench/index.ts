@@ -8,6 +8,7 @@ import { benchMechanisms } from './mechanisms.ts';
 import { benchPatchedCall } from './patched-call.ts';
 import { isMet, machineLine, printGoals } from './support/report.ts';
 import type { Suite } from './support/suite.ts';
+import { benchValidate } from './validate.ts';
 
 const SUITES: readonly Suite[] = [
   {
@@ -39,6 +40,12 @@ const SUITES: readonly Suite[] = [
     question: 'How fast are objects loaded and their sites found?',
     checks: 'every function has its site',
     run: benchImages,
+  },
+  {
+    name: 'validate',
+    question: 'How many hook cases a second does `check --cases` judge on two cores?',
+    checks: 'every verdict is the recorded one',
+    run: benchValidate,
   },
   {
     name: 'livepatch',

@@ -24,7 +24,10 @@ export const FAULT_POINTS = {
   'set-filter': { errno: 'ENOMEM', call: 'ftrace_set_filter_ip (L31)' },
   register: { errno: 'EBUSY', call: 'register_ftrace_function (L31)' },
   'site-verify': { errno: 'EINVAL', call: 'ftrace_verify_code; ftrace is dead afterwards (F11, F14)' },
-  'trampoline-allocation': { errno: 'ENOMEM', call: 'the memory of an ops’ own trampoline (F28)' },
+  'trampoline-allocation': {
+    errno: 'ENOMEM',
+    call: 'the memory of an ops’ own trampoline; its sites call a common caller (F28)',
+  },
 } as const satisfies Readonly<Record<string, FaultPointInfo>>;
 
 /** A call that can be made to fail. */

@@ -5,12 +5,18 @@ import { createEngine } from './engine/create.ts';
 import type { Engine, Exit } from './engine/engine.ts';
 import { EngineError, TrampolineError } from './errors.ts';
 import { Faults } from './faults.ts';
+import { CALLERS_SIZE } from './ftrace/callers.ts';
 import { CodeArena } from './ftrace/code-arena.ts';
+import type { Traceable } from './ftrace/filter.ts';
 import { Ftrace } from './ftrace/ftrace.ts';
 import { installGate } from './ftrace/gate.ts';
 import { Handlers, type HandlerWarnings } from './ftrace/guest/handlers.ts';
+import { readU64 } from './ftrace/guest/memory.ts';
 import { GATE, RETURN_HERE, RETURN_THUNK, RETURN_TO_INTERRUPTED, writeKernelText } from './ftrace/kernel-text.ts';
-import { RangeSet } from './ftrace/ranges.ts';
+import { ListWalk } from './ftrace/list.ts';
+import { type Range, RangeSet } from './ftrace/ranges.ts';
+import { SITE_SIZE } from './ftrace/site.ts';
+import { Tracers } from './ftrace/tracers.ts';
 import type { KernelVersion } from './ftrace/trampoline.ts';
 import type { LoadedImage } from './image/image.ts';
 import { mirrorPatch } from './livepatch/guest-mirror.ts';
@@ -29,6 +35,7 @@ import { budgetSpent, expectExit, nameOf } from './machine/exits.ts';
 import { GuestHeap } from './machine/guest-heap.ts';
 import { CANARY_OFFSET, GUEST_MAP, type GuestMap } from './machine/guest-map.ts';
 import type { GuestRun } from './machine/guest-run.ts';
+import { type HostHandler, serveHandler } from './machine/host-handlers.ts';
 import { Images, type LoadOptions, type Location } from './machine/images.ts';
 import { placeKernelData } from './machine/kernel-data.ts';
 import { kernelServices } from './machine/kernel-services.ts';
@@ -64,7 +71,10 @@ export class Machine {
   readonly images: Images;
   readonly engine: Engine;
   readonly core: Core;
+  /** The sites, what they call, and kernel.ftrace_enabled. */
   readonly ftrace: Ftrace;
+  /** Users of ftrace beside livepatch. */
+  readonly tracers: Tracers<HostHandler>;
   readonly kernel: KernelVersion;
   readonly #map: GuestMap;
   readonly #glue = new RangeSet();
@@ -101,14 +111,15 @@ export class Machine {
     engine.write(perCpu.base + CANARY_OFFSET, Uint8Array.of(0x00, 0x5c, 0x9e, 0x17, 0xd3, 0x4a, 0xb6, 0x81));
     const inCalls = (): boolean => this.#runner.inCalls;
     this.#arena = new CodeArena(engine, trampolines.base, trampolines.size, inCalls);
-    this.#glue.add([
-      { start: routines.base, end: routines.base + routines.size },
-      { start: handlers.base, end: handlers.base + handlers.size },
-      { start: trampolines.base, end: trampolines.base + trampolines.size },
-    ]);
+    const [routinesText, handlersText, trampolinesText] = [routines, handlers, trampolines].map(({ base, size }) => ({
+      start: base,
+      end: base + size,
+    })) as [Range, Range, Range];
+    this.#glue.add([routinesText, handlersText, trampolinesText]);
     this.#handlers = new Handlers({
       engine,
       core,
+      kernel: this.kernel,
       text: handlers.base,
       heap: kernelHeap,
       perCpu: perCpu.base,
@@ -117,6 +128,12 @@ export class Machine {
     });
     if (options.handler === 'guest') this.#handlers.keepFuncStacks();
     this.images = new Images(engine, this.#routines, map);
+    const { text, tasks: guestTasks, heap } = this.#handlers;
+    const guestList = {
+      heap,
+      head: () => text.address('ftrace_ops_list'),
+      listFunc: () => text.address('arch_ftrace_ops_list_func'),
+    };
     this.ftrace = new Ftrace({
       engine,
       arena: this.#arena,
@@ -124,14 +141,30 @@ export class Machine {
       kernel: this.kernel,
       gate: this.#routine(GATE),
       returnThunk: this.#routine(RETURN_THUNK),
+      callers: this.#arena.allocate(Number(CALLERS_SIZE)),
+      assistFunc: () => text.address('ftrace_ops_assist_func'),
+      guestList: options.handler === 'guest' ? guestList : undefined,
+      // the walk of the list takes the running task's guard, which is in guest memory
+      onShared: () => text.address('arch_ftrace_ops_list_func'),
     });
+    const { caller, stub, hostListFunc, listNext } = this.ftrace.callers;
+    const named = { ftrace_caller: caller.args, ftrace_regs_caller: caller.regs, ftrace_stub: stub };
+    for (const [name, address] of Object.entries(named)) this.#routines.set(name, address);
+    if (options.handler !== 'guest') this.#routines.set('ftrace_ops_list_func', hostListFunc);
     this.#runner = new Runner({
       engine,
       core,
       tasks: this.tasks,
       images: this.images,
-      glue: this.#glue,
-      trampolines: { start: trampolines.base, end: trampolines.base + trampolines.size },
+      arrival: {
+        glue: this.#glue,
+        trampolineAt: (address) => this.ftrace.trampolineAt(address),
+        calledBySite: (rsp) => this.ftrace.isSite(readU64(engine, rsp) - BigInt(SITE_SIZE)),
+        stackPointer: () => engine.readRegister('rsp'),
+      },
+      trampolines: trampolinesText,
+      redirectsOnly: () => this.ftrace.redirectsOnly,
+      setGateInside: (on) => setGateInside(on),
       handlers: this.#handlers,
       returnTo: this.#routine(RETURN_HERE),
       returnToInterrupted: this.#routine(RETURN_TO_INTERRUPTED),
@@ -148,7 +181,9 @@ export class Machine {
       engine,
       imageAt: (at) => this.images.imageAt(at) ?? this.#handlers.text.imageAt(at),
       trampolineFrame: (ip) => this.ftrace.frameAt(ip),
-      routineDepth: (ip) => this.#depths.get(ip),
+      // a host function is entered by its stub alone
+      routineDepth: (ip) => this.#depths.get(ip) ?? (this.#runner.isServed(ip) ? 0 : undefined),
+      realReturn: (task, slot, address) => this.#handlers.shadowStacks.realReturn(task.handle, slot, address),
       returnTo: this.#routine(RETURN_HERE),
       returnToInterrupted: this.#routine(RETURN_TO_INTERRUPTED),
     });
@@ -200,6 +235,7 @@ export class Machine {
         core.version,
         this.#arena.changes,
         this.#handlers.heap.changes,
+        this.ftrace.changes,
         this.#routines.size,
         this.#runner.served,
         ...this.images.all,
@@ -209,6 +245,7 @@ export class Machine {
       images: this.images,
       ftrace: this.ftrace,
       livepatch: this.livepatch,
+      tracersFollow: (module) => this.tracers.moduleLoaded(module),
       parameters: new ModuleParameters({
         engine,
         heap: this.heap,
@@ -231,11 +268,24 @@ export class Machine {
       runGuest: (task, target, args) => this.call(target, args, { task }).returns,
     });
     for (const [name, service] of services) this.serve(name, service);
-    installGate({
+    const setGateInside = installGate({
       engine,
       core,
       address: this.#routine(GATE),
       currentTask: () => this.#runner.running?.parts.task.handle ?? this.tasks.first.handle,
+      guestRefuses: () => text.loaded && guestTasks.refusesHandlers(),
+    });
+    const walk = new ListWalk({ engine, tasks: guestTasks, ftrace: () => this.ftrace, gate: this.#routine(GATE) });
+    this.#runner.serve(listNext, (call) => walk.next(call.argument(0)), true);
+    this.tracers = new Tracers<HostHandler>({
+      engine,
+      ftrace: this.ftrace,
+      handlers: this.#handlers,
+      functions: () => this.#traceable(),
+      isModuleLoaded: (name) => this.images.get(name) !== undefined,
+      address: (target) => this.address(target),
+      busy: () => this.#runner.busy,
+      ...serveHandler(engine, this.#runner, this.#arena),
     });
   }
 
@@ -431,9 +481,9 @@ export class Machine {
     this.#runner.watch(run, options.onArrival, true);
     const exit = this.#runner.advance(run);
     expectExit(this.images, exit, 'stopped', 'probe', run.parts.target);
-    const first = run.arrivals[0];
+    const first = run.arrival;
     if (first === undefined) throw new EngineError('EIO', 'the run stopped without an arrival', { operation: 'probe' });
-    return { ...first.arrival, instructions: exit.instructions };
+    return { ...first, instructions: exit.instructions };
   }
 
   /**
@@ -528,6 +578,22 @@ export class Machine {
     this.engine.dispose();
   }
 
+  /** Every function that can be traced, by the name that the kernel's symbol table gives its address. */
+  *#traceable(): Generator<Traceable> {
+    for (const image of this.images.all) {
+      const module = this.images.kindOf(image) !== 'vmlinux';
+      const aliases = new Map<string, string[]>();
+      for (const { name, aliasOf } of image.functions) {
+        if (aliasOf !== undefined) aliases.set(aliasOf, [...(aliases.get(aliasOf) ?? []), name]);
+      }
+      for (const { symbol, name, aliasOf, site } of image.functions) {
+        if (site === undefined || aliasOf !== undefined) continue;
+        const names = [symbol.name, name, ...(aliases.get(name) ?? [])];
+        yield { image: image.name, module, names, site: site.address };
+      }
+    }
+  }
+
   #begin(
     operation: string,
     target: string | bigint,
@@ -555,7 +621,7 @@ export class Machine {
     if (stack === undefined) return undefined;
     const waiting = this.#runner.registersOf(task);
     if (waiting === undefined) return { addresses: [], unreliable: `'${task.name}' is running` };
-    return this.#stackWalk.trace(waiting.registers, stack);
+    return this.#stackWalk.trace(task, waiting.registers, stack);
   }
 
   /** Who runs what livepatch calls: the first task that is not parked; where all are, one of them is interrupted. */
@@ -568,14 +634,14 @@ export class Machine {
   #finish(run: GuestRun, exit: Exit): CallResult {
     const { operation, target, entry, buffers } = run.parts;
     expectExit(this.images, exit, 'until', operation, target);
-    const first = run.arrivals[0];
+    const first = run.arrival;
     if (first === undefined) {
       throw new EngineError('EIO', `'${target}' returned without reaching any function`, { operation });
     }
     const rsp = entry.get('rsp') ?? 0n;
     const clobbered = CALLEE_SAVED.filter((name) => this.engine.readRegister(name) !== entry.get(name));
     return {
-      runs: first.arrival,
+      runs: first,
       visits: run.arrivals.filter((one) => one.dispatched).map((one) => one.arrival),
       returns: this.engine.readRegister('rax'),
       rdx: this.engine.readRegister('rdx'),
@@ -603,6 +669,7 @@ export class Machine {
     const { routines, trampolines } = this.#map;
     if (ip === this.#routine(GATE)) return 'gate';
     if (ip >= routines.base && ip < trampolines.base) return 'routine';
+    if (this.ftrace.callers.isHelper(ip)) return 'routine';
     if (ip >= trampolines.base && ip < trampolines.base + trampolines.size) return 'trampoline';
     return this.#glue.skip(ip) === ip ? 'function' : 'site';
   }

@@ -17,7 +17,7 @@ import {
 import { allocateArea } from './frames';
 import { traceDropped, traceRecorded } from './host';
 import { Hot } from './hot';
-import { OP_SIZE } from './op';
+import { COLD, OP_SIZE } from './op';
 
 //  0 id      u32  counts up; id modulo MOST_TRACES is the record
 //  4 head    u32  ► block that starts the trace, 0: the record is free
@@ -149,6 +149,8 @@ export class Traces {
     store<u32>(recorded + ((<usize>recordedCount) << 2), <u32>plain);
     recordedCount++;
     recordedInstructions += instructions;
+    // a trace ends before a cold op; so the block, a REP of many iterations perhaps, need not run by itself
+    if (hasColdOp(changetype<Block>(plain))) Traces.end(0);
   }
 
   /** Ends the recording; the next block would have been the one at `rip`. */
@@ -247,6 +249,14 @@ function recordedAt(index: u32): usize {
 
 function isTrace(block: usize): bool {
   return load<u16>(block + BLOCK_HEADER) == Hot.Trace;
+}
+
+function hasColdOp(block: Block): bool {
+  const first = changetype<usize>(block) + BLOCK_HEADER;
+  for (let i: u32 = 0; i < block.ops; i++) {
+    if (load<u16>(first + <usize>i * OP_SIZE) >= COLD) return true;
+  }
+  return false;
 }
 
 function isRecorded(block: usize): bool {

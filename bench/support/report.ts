@@ -7,6 +7,8 @@ export interface Goal {
   figure: number;
   goal: number;
   better: 'more' | 'less';
+  /** What is counted; `x`, a ratio, unless told. */
+  unit?: string;
 }
 
 export function isMet({ figure, goal, better }: Goal): boolean {
@@ -17,9 +19,10 @@ export function printGoals(title: string, rows: readonly Goal[]): void {
   console.log(title);
   for (const row of rows) {
     const sign = row.better === 'more' ? '≥' : '≤';
-    const goal = `goal ${sign} ${row.goal}x`;
+    const { unit = 'x' } = row;
+    const goal = `goal ${sign} ${row.goal}${unit}`;
     console.log(
-      `  ${row.what.padEnd(44)} ${`${row.figure.toFixed(2)}x`.padStart(8)}  ${goal.padEnd(13)} ${isMet(row) ? 'met' : 'missed'}`,
+      `  ${row.what.padEnd(44)} ${`${row.figure.toFixed(2)}${unit}`.padStart(8)}  ${goal.padEnd(13)} ${isMet(row) ? 'met' : 'missed'}`,
     );
   }
 }

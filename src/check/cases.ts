@@ -263,6 +263,7 @@ async function judge(
     bitness,
     ...(offset === undefined ? {} : { offset }),
     ...(typeof asked.tail === 'boolean' ? { tail: asked.tail } : {}),
+    ...(typeof asked.tramp === 'boolean' ? { trampoline: asked.tramp } : {}),
     ...(typeof asked.expectedOld === 'string' ? { expectedOld: asked.expectedOld } : {}),
     ...(target === undefined ? {} : { target }),
     ...(raw.access === 'r' || raw.access === 'rw' || raw.access === 'rx' || raw.access === 'rwx'

@@ -1,4 +1,5 @@
 // Joins the symbolic proof and the runs on the CPU into one verdict.
+import { hex } from '../address.ts';
 import type { Facts } from '../x86/operands.ts';
 import type { ExecutionAnswer } from './execute.ts';
 import { type Finding, finding, type Judgement } from './finding.ts';
@@ -51,12 +52,18 @@ export function decide(stream: StreamAnswer, run: ExecutionAnswer | undefined, s
     return { verdict: 'equivalent', reason: stream.why, findings: [...spoiled, ...notes] };
   }
   if (run?.answer === 'same' && run.untaken.length === 0) {
-    return { verdict: 'equivalent', reason: run.why, findings: notes };
+    const rest = run.beyond.length === 0 ? '' : `; no state took the branch to ${listed(run.beyond)}`;
+    return { verdict: 'equivalent', reason: `${run.why}${rest}`, findings: notes };
   }
   const untaken =
-    run?.answer === 'same' ? 'no state took every branch of the original' : (run?.why ?? 'no engine runs it');
+    run?.answer === 'same' ? `no state took the branch to ${listed(run.untaken)}` : (run?.why ?? 'no engine runs it');
   const where = at === undefined ? '' : ` at "${at.mnemonic}"`;
   return { verdict: 'not-judged', reason: `${stream.why}${where}; ${untaken}`, findings: notes };
+}
+
+function listed(addresses: readonly bigint[]): string {
+  const shown = addresses.slice(0, 4).map(hex).join(', ');
+  return addresses.length > 4 ? `${shown} …` : shown;
 }
 
 function because(why: string, stream: StreamAnswer): string {

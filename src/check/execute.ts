@@ -39,8 +39,10 @@ export interface ExecutionAnswer {
   /** Of a difference: the memory that both sides touch from that state, as it stood before. */
   readonly memory?: readonly Segment[];
   readonly states: number;
-  /** Targets of conditional branches of the original that no state took. */
+  /** Targets of conditional branches on the straight way from the original's entry that no state took. */
   readonly untaken: readonly bigint[];
+  /** The same of the branches beyond: both sides come to them in the same state, so that they prove nothing. */
+  readonly beyond: readonly bigint[];
   /** Of the moved side alone: returns that match no call, and indirect branches that land on no ENDBR64 (C32–C34). */
   readonly hazards?: Hazards;
   /** Of `unknown`: the engine does not execute an instruction rightly; another one may. */
@@ -149,6 +151,7 @@ function runMoved(question: ExecutionQuestion, world: World, state: State): Outc
 
 function compare(question: ExecutionQuestion, original: World, moved: World, hazards: HazardLog): ExecutionAnswer {
   const wanted = branchTargets(question);
+  const beyond = allTargets(question, wanted);
   const uses = usesFor(question);
   const fewest = statesFor(uses);
   let compared = 0;
@@ -162,8 +165,10 @@ function compare(question: ExecutionQuestion, original: World, moved: World, haz
     // a confirmation skips the boundary values, in which most pointers lead nowhere
     const state = stateAt(proved ? states + 12 : states, question.seed, uses);
     const a = runOriginal(question, original, state);
-    for (const block of a.blocks) wanted.delete(block);
-    wanted.delete(a.exit.rip);
+    for (const place of [...a.blocks, a.exit.rip]) {
+      wanted.delete(place);
+      beyond.delete(place);
+    }
     if (a.exit.reason === 'not-judged') {
       return { ...unknown(a.exit.why ?? 'the engine does not judge it', states, wanted), unjudged: true };
     }
@@ -179,12 +184,12 @@ function compare(question: ExecutionQuestion, original: World, moved: World, haz
     if (b.exit.reason === 'not-judged') {
       if (outside(question.moved.code, b.exit.rip)) {
         const why = `runs off the known code at ${hex(b.exit.rip)}`;
-        return { answer: 'different', why, state, states: states + 1, untaken: [...wanted] };
+        return { answer: 'different', why, state, states: states + 1, untaken: [...wanted], beyond: [] };
       }
       const privileged = privilegedAt(question, b.exit.rip);
       if (privileged !== undefined) {
         const why = `executes "${privileged}", which the original does not hold`;
-        return { answer: 'different', why, state, states: states + 1, untaken: [...wanted] };
+        return { answer: 'different', why, state, states: states + 1, untaken: [...wanted], beyond: [] };
       }
       // the moved code ran what the original does not hold: no proof, but other states may still show a difference
       refused = b.exit.why ?? 'the engine does not judge the moved code';
@@ -195,13 +200,13 @@ function compare(question: ExecutionQuestion, original: World, moved: World, haz
     hazards.add(a, b);
     const difference = firstDifference(question, a, b);
     if (difference !== undefined) {
-      return { answer: 'different', why: difference, state, states: states + 1, untaken: [...wanted] };
+      return { answer: 'different', why: difference, state, states: states + 1, untaken: [...wanted], beyond: [] };
     }
   }
   if (compared === 0 || unjudged) {
     return { ...unknown(refused || 'no state could be compared', states, wanted), unjudged };
   }
-  return { answer: 'same', why: `${compared} states agree`, states, untaken: [...wanted] };
+  return { answer: 'same', why: `${compared} states agree`, states, untaken: [...wanted], beyond: [...beyond] };
 }
 
 /** What the original compares, counts and names; its own bytes are no data to be chosen. */
@@ -228,7 +233,7 @@ function privilegedAt(question: ExecutionQuestion, ip: bigint): string | undefin
 }
 
 function unknown(why: string, states: number, wanted: ReadonlySet<bigint>): ExecutionAnswer {
-  return { answer: 'unknown', why, states, untaken: [...wanted] };
+  return { answer: 'unknown', why, states, untaken: [...wanted], beyond: [] };
 }
 
 function outside(code: readonly Segment[], ip: bigint): boolean {
@@ -255,6 +260,16 @@ function branchTargets(question: ExecutionQuestion): Set<bigint> {
     if (facts.kind !== 'next' && facts.kind !== 'conditional' && facts.kind !== 'call') break;
   }
   return wanted;
+}
+
+/** Both ways of every other conditional branch that can be reached. */
+function allTargets({ space, original }: ExecutionQuestion, nearer: ReadonlySet<bigint>): Set<bigint> {
+  const all = new Set<bigint>();
+  for (const { kind, target, ip, length } of reachable(space, original.entry).values()) {
+    if (kind !== 'conditional' || target === undefined) continue;
+    for (const way of [target, BigInt.asUintN(64, ip + BigInt(length))]) if (!nearer.has(way)) all.add(way);
+  }
+  return all;
 }
 
 /** How the moved side's outcome differs from the original's, or undefined. */

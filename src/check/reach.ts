@@ -75,10 +75,10 @@ export const KERNEL_NOPS_32: readonly string[] = [
   '89f6', // mov esi, esi
   '8d7600', // lea esi, [esi+0]
   '8d742600', // lea esi, [esi+0] with a SIB byte
-  '2e8d742600', // cs lea
+  '3e8d742600', // ds lea
   '8db600000000', // lea esi, [esi+0], disp32
   '8db42600000000', // lea esi, [esi+0], SIB and disp32
-  '2e8db42600000000', // cs lea
+  '3e8db42600000000', // ds lea
 ];
 
 /** Whether the bytes are one canonical NOP of this mode (C39). */

@@ -6,7 +6,7 @@ import { type Finding, finding, located } from './finding.ts';
 import { BOOSTABLE_0F, UPROBE_0F, UPROBE_32, UPROBE_64 } from './kernel-tables.ts';
 import { opcodeOf, regField } from './opcode.ts';
 import { preambleFinding } from './patch-rules.ts';
-import { fillerLength, isCanonicalNop, isFiller, reachable } from './reach.ts';
+import { endsPath, fillerLength, isCanonicalNop, isFiller, reachable } from './reach.ts';
 import type { RuleNumber } from './rules.ts';
 import { CodeSpace } from './space.ts';
 
@@ -39,6 +39,8 @@ export interface SiteQuestion {
   readonly offset?: number;
   /** static call: a tail site. Unknown: valid if it is valid as either. */
   readonly tail?: boolean;
+  /** static call: the bytes are its trampoline, a tail call with a mark behind it. */
+  readonly trampoline?: boolean;
   /** ftrace: what should stand there, `nop` or the address that is called. */
   readonly expectedOld?: string;
   /** patchable entry, sled: where the new jump goes. */
@@ -63,6 +65,8 @@ export interface SiteAnswer {
 type Judge = (question: SiteQuestion, mode: DecodeMode) => SiteAnswer;
 
 const NOP5 = '0f1f440000'; // nop dword [rax+rax+0]
+/** ud1 esp, ecx, which marks the trampoline of a static call. */
+const TRAMPOLINE_UD = '0fb9cc';
 const XOR5_RAX = '2e2e2e31c0'; // cs cs cs xor eax, eax
 
 /** Judges one site. The rules come from Linux 6.12, the manuals, and the tools named in the findings. */
@@ -81,37 +85,49 @@ function first(question: SiteQuestion, mode: DecodeMode): Facts {
   return factsAt(question.bytes.subarray(0, 15), question.address, mode);
 }
 
+/** What text_poke holds of a site: 5 bytes, or a jcc rel32, of which it keeps the last 5. */
+const POKE_SIZE = 5;
+
 /** text_poke_loc_init: which new bytes its int3 handler can emulate (F17, C39, C41). */
 const textPoke: Judge = (question, mode) => {
-  const text = hexBytes(question.bytes);
+  const { bytes } = question;
+  const text = hexBytes(bytes);
   const facts = first(question, mode);
-  const rest = question.bytes.subarray(facts.length);
+  const no = (why: string): SiteAnswer => answer('rejected', why, 'C41');
   if (text === XOR5_RAX) return answer('accepted-with-emulate', 'legal text while a call is emulated in its place');
-  const opcode = question.bytes[0] ?? 0;
-  const padded = rest.every((byte) => byte === 0xcc);
-  // ret and the short jump may be padded with int3; everything else must fill its bytes
-  if (facts.length !== question.bytes.length && !((opcode === 0xc3 || opcode === 0xeb) && padded)) {
-    return answer('rejected', `the instruction has ${facts.length} of ${question.bytes.length} bytes`, 'C41');
+  if (facts.kind === 'invalid') return no('the bytes are no instruction');
+  const [one = 0, two = 0] = opcodeOf(facts.bytes, question.bitness).opcode;
+  const rest = bytes.subarray(facts.length);
+  // ret and both jumps never run on into what follows them: that may be int3
+  const isPadded = (one === 0xc3 || one === 0xe9 || one === 0xeb) && bytes.length <= POKE_SIZE;
+  if (rest.length > 0 && !(isPadded && rest.every((byte) => byte === 0xcc))) {
+    return no(`the instruction has ${facts.length} of ${bytes.length} bytes`);
   }
-  const emulated = EMULATED.find(({ matches }) => matches(text, question.bytes));
-  if (emulated === undefined) return answer('rejected', `"${facts.mnemonic}" cannot be emulated behind an int3`, 'C41');
-  return answer('accepted', `emulated as ${emulated.as}`, undefined, { emulatedAs: emulated.as });
+  const as =
+    EMULATED.get(one) ??
+    (one >> 4 === 7 || (one === 0x0f && two >> 4 === 8)
+      ? 'jcc'
+      : text === NOP5 || text === '6690'
+        ? 'jmp +0'
+        : undefined);
+  if (as === undefined) return no(`"${facts.mnemonic}" cannot be emulated behind an int3`);
+  return answer('accepted', `emulated as ${as}`, undefined, { emulatedAs: as });
 };
 
-const EMULATED: readonly { as: string; matches: (text: string, bytes: Uint8Array) => boolean }[] = [
-  { as: 'call', matches: (_, bytes) => bytes[0] === 0xe8 && bytes.length === 5 },
-  { as: 'jmp', matches: (_, bytes) => bytes[0] === 0xe9 && bytes.length === 5 },
-  { as: 'jmp', matches: (_, bytes) => bytes[0] === 0xeb && bytes.length >= 2 },
-  { as: 'ret', matches: (_, bytes) => bytes[0] === 0xc3 },
-  { as: 'none', matches: (text) => text === 'cc' },
-  { as: 'jcc', matches: (_, bytes) => bytes.length === 2 && (bytes[0] ?? 0) >> 4 === 7 },
-  { as: 'jcc', matches: (_, bytes) => bytes.length === 6 && bytes[0] === 0x0f && (bytes[1] ?? 0) >> 4 === 8 },
-  { as: 'jmp +0', matches: (text) => text === NOP5 || text === '6690' },
-];
+const EMULATED: ReadonlyMap<number, string> = new Map([
+  [0xe8, 'call'],
+  [0xe9, 'jmp'],
+  [0xeb, 'jmp'],
+  [0xc3, 'ret'],
+  [0xcc, 'none'],
+]);
 
 /** __static_call_validate: what may stand at a static call's site (C49). */
-const staticCall: Judge = ({ bytes, tail }) => {
+const staticCall: Judge = ({ bytes, tail, trampoline }) => {
   const text = hexBytes(bytes);
+  if (trampoline === true && !text.slice(10).startsWith(TRAMPOLINE_UD)) {
+    return answer('invalid', 'a trampoline of a static call ends with ud1 esp, ecx', 'C49');
+  }
   const opcode = bytes[0] ?? 0;
   const asTail = opcode === 0xe9 || opcode === 0xc3 || (opcode === 0x0f && (bytes[1] ?? 0) >> 4 === 8);
   const asCall = opcode === 0xe8 || text.startsWith(NOP5) || text.startsWith(XOR5_RAX);
@@ -163,9 +179,6 @@ const kprobeOptimize: Judge = (question, mode) => {
   }
   for (const facts of all) {
     if (facts.kind === 'invalid') return no('EILSEQ', `the byte at ${hex(facts.ip)} does not decode`, 'C1');
-    if (facts.mnemonic === 'int3' && facts.ip >= probe && facts.ip < probe + 5n) {
-      return no('EILSEQ', 'a breakpoint stands in the range', 'C7');
-    }
     if (facts.kind === 'indirect-jump') return no('EILSEQ', 'an indirect jump may lead into the range', 'C5');
     // the range runs from +1 to +5, both included
     if (facts.target !== undefined && facts.kind !== 'call' && facts.target > probe && facts.target <= probe + 5n) {
@@ -182,17 +195,25 @@ const kprobeOptimize: Judge = (question, mode) => {
   return answer('optimizable', `${displaced} bytes can be moved`, undefined, { displaced });
 };
 
+const VEX_LENGTH: ReadonlyMap<number, number> = new Map([
+  [0xc5, 2],
+  [0xc4, 3],
+  [0x62, 4],
+]);
+
 /** can_boost: may the copied instruction run without a single step? */
 function boostable(facts: Facts, bitness: 16 | 32 | 64): boolean {
-  const { prefixes, vex, opcode, modrm } = opcodeOf(facts.bytes, bitness);
-  const [one = 0, two = 0] = opcode;
-  if (vex) return false;
+  const { prefixes, vex, opcode, modrm, offset } = opcodeOf(facts.bytes, bitness);
+  const [first = 0, two = 0] = opcode;
+  // the kernel's decoder counts VEX and EVEX as prefixes of a one-byte opcode
+  const one = vex ? (facts.bytes[offset + (VEX_LENGTH.get(first) ?? 0)] ?? 0) : first;
   if (opcode.length === 2) return BOOSTABLE_0F.has(two);
   if (opcode.length !== 1) return false;
   if (prefixes.includes(0x2e) || prefixes.includes(0x67)) return false;
   const reg = regField(modrm);
   const high = one >> 4;
-  if (one === 0x62 || high === 0x7 || one === 0x9a || (one >= 0xcc && one <= 0xce) || one === 0xd6) return false;
+  if ((one === 0x62 && !vex) || high === 0x7 || one === 0x9a || (one >= 0xcc && one <= 0xce) || one === 0xd6)
+    return false;
   if ((one >= 0xd8 && one <= 0xdf) || (one >= 0xe0 && one <= 0xe3)) return false;
   if (one === 0xe8 || one === 0xe9 || one === 0xeb || (one >= 0xf0 && one <= 0xf4)) return false;
   if (one === 0xc0 || one === 0xc1 || (one >= 0xd0 && one <= 0xd3)) return reg !== 6;
@@ -270,9 +291,11 @@ function rewriteRipRelative(
 /** XRay sleds: `jmp +9` or `ret`, then NOPs, 11 bytes on a 2-byte boundary so that two bytes flip at once (C8, C40). */
 const sledPatch: Judge = ({ bytes, address, target }) => {
   const text = hexBytes(bytes);
-  const off = text.startsWith('eb09') || text.startsWith('c3');
+  // custom and typed events jump over 15 and 20 bytes, which are not NOPs
+  const event = text.startsWith('eb0f') ? 17 : text.startsWith('eb14') ? 22 : 0;
+  const off = text.startsWith('eb09') || text.startsWith('c3') || event > 0;
   const on = text.startsWith('41ba') && (bytes[6] === 0xe8 || bytes[6] === 0xe9);
-  if (bytes.length < 11 || !(off || on)) return answer('refused', 'the bytes are no sled', 'C49');
+  if (bytes.length < Math.max(11, event) || !(off || on)) return answer('refused', 'the bytes are no sled', 'C49');
   if (address % 2n !== 0n) return answer('refused', 'the two bytes that flip are not aligned', 'C40');
   if (off && text.startsWith('eb09') && !isFiller(bytes.subarray(2, 11), { bitness: 64 })) {
     return answer('refused', 'the jump does not step over NOPs', 'C49');
@@ -326,9 +349,8 @@ const filler: Judge = ({ bytes }) => {
 
 const endOfFunction: Judge = (question, mode) => {
   const facts = first(question, mode);
-  const ends =
-    facts.kind === 'jump' || facts.kind === 'indirect-jump' || facts.kind === 'return' || facts.mnemonic === 'ud2';
-  if (ends) return answer('ends-function', `nothing follows "${facts.mnemonic}"`);
+  if (facts.kind === 'invalid') return answer('does-not-end-function', 'the bytes are no instruction', 'C1');
+  if (endsPath(facts)) return answer('ends-function', `nothing follows "${facts.mnemonic}"`);
   return answer('does-not-end-function', `control may go on after "${facts.mnemonic}"`);
 };
 

@@ -212,7 +212,7 @@ function forbidden({ address, bytes }: TrampolineQuestion): Complaint | undefine
     const facts = space.at(ip);
     if (facts === undefined || facts.kind === 'invalid') return undefined;
     if (PRIVILEGED.test(facts.mnemonic)) return { rule: 'C50', why: `it executes "${facts.mnemonic}"`, at: ip };
-    if (facts.mnemonic.startsWith('f')) {
+    if (facts.mnemonic.startsWith('f') || facts.mnemonic === 'wait') {
       return { rule: 'C23', why: `it executes "${facts.mnemonic}"; kernel code may not use the FPU`, at: ip };
     }
     if (facts.kind !== 'next' && facts.kind !== 'call' && facts.kind !== 'conditional') return undefined;

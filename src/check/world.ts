@@ -4,6 +4,7 @@ import type { Engine, Exit, RegisterName, RunOptions } from '../engine/engine.ts
 import { GENERAL_REGISTERS } from '../engine/engine.ts';
 import { EngineError } from '../errors.ts';
 import { Random } from './random.ts';
+import { reachable } from './reach.ts';
 import { CodeSpace, type Segment } from './space.ts';
 
 /** Where the judged code returns to. */
@@ -34,6 +35,8 @@ export interface Outcome {
   readonly blocks: readonly bigint[];
 }
 
+/** Not canonical: control never comes here. */
+const NOWHERE = 0x7777_7777_7777_7000n;
 const MAX_PAGES = 64;
 const MAX_BLOCKS = 4000;
 const BUDGET = 3000;
@@ -43,6 +46,7 @@ export class World {
   readonly #engine: Engine;
   readonly #pages = new Map<bigint, Uint8Array>();
   readonly #dirty = new Set<bigint>();
+  readonly #crossed = new Map<string, boolean>();
   readonly #code: readonly Segment[];
   readonly #seed: number;
   /** The code, decoded. */
@@ -108,7 +112,8 @@ export class World {
       const outcome = this.#once(entry, until, state, stopAt);
       const fault = outcome.exit.fault;
       if (fault?.kind !== 'unmapped' || fault.address === undefined || fault.access === 'fetch') return outcome;
-      if (!this.#touch(pageFloor(fault.address))) return outcome;
+      const page = pageFloor(fault.address);
+      if (this.#pages.has(page) || !this.#touch(page)) return outcome;
       // an access may lie across two pages; the second one faults on the next try
     }
   }
@@ -128,12 +133,12 @@ export class World {
     const touched = new Set<bigint>();
     const reads = new Set<bigint>();
     const blocks: bigint[] = [];
-    const exit = runContained(engine, {
+    const ended = runContained(engine, {
       from: entry,
-      until,
+      until: this.#isCrossed(entry, until) ? NOWHERE : until,
       budget: BUDGET,
       onBlock: (address) => {
-        if (blocks.length >= MAX_BLOCKS || stopAt(address)) return address;
+        if (address === until || blocks.length >= MAX_BLOCKS || stopAt(address)) return address;
         blocks.push(address);
         return undefined;
       },
@@ -143,6 +148,7 @@ export class World {
         for (let i = 0; i < Math.min(size, 64); i++) set?.add(BigInt.asUintN(64, address + BigInt(i)));
       },
     });
+    const exit: Exit = ended.reason === 'stopped' && ended.rip === until ? { ...ended, reason: 'until' } : ended;
     for (const address of touched) this.#recorded?.add(address);
     const written = new Map<bigint, number>();
     for (const address of touched) {
@@ -160,6 +166,18 @@ export class World {
       reads,
       blocks,
     };
+  }
+
+  /** Whether an instruction lies across the end of the run: Unicorn would not come back. */
+  #isCrossed(entry: bigint, until: bigint): boolean {
+    const key = `${entry} ${until}`;
+    const known = this.#crossed.get(key);
+    if (known !== undefined) return known;
+    const crossed = [...reachable(this.code, entry).values()].some(
+      ({ ip, length, kind }) => ip < until && (ip + BigInt(length) > until || (kind === 'invalid' && ip + 15n > until)),
+    );
+    this.#crossed.set(key, crossed);
+    return crossed;
   }
 
   /** Writes what the state says, where there can be memory. */

@@ -8,7 +8,7 @@ import {
   RSP,
 } from '../image/unwind/frame-row.ts';
 import type { Instruction, Reg } from '../x86/encode.ts';
-import { type KernelVersion, opsCode, type TrampolineKind } from './trampoline.ts';
+import { commonCode, DIRECT_JUMP, type KernelVersion, opsCode, type TrampolineKind } from './trampoline.ts';
 
 /** Bytes of a return slot. */
 const SLOT = 8;
@@ -54,6 +54,24 @@ export function plainRow(depth = 0): FrameRow {
   return rowOf(depth, new Map());
 }
 
+/** The rows of a common caller; those of its direct part go on from the jump to it. */
+export function commonRows(kind: TrampolineKind, kernel: KernelVersion): ReadonlyMap<number, FrameRow> {
+  const { code, direct } = commonCode({ kind, kernel, handler: 0n, functionTraceOp: 0n, returnThunk: 0n });
+  const rows = new Map(frameRows(code));
+  const jump = code.findIndex(({ label }) => label === DIRECT_JUMP) + 1;
+  const toJump = code.slice(0, jump + 1);
+  const [start, end] = [lengthOf(toJump), lengthOf(code)];
+  if (direct.length === 0) return rows;
+  for (const [offset, row] of frameRows([...toJump, ...direct])) {
+    if (offset >= start) rows.set(offset - start + end, row);
+  }
+  return rows;
+}
+
+function lengthOf(code: readonly Instruction[]): number {
+  return code.reduce((sum, { length }) => sum + length, 0);
+}
+
 /** Trampolines start at multiples of this. */
 const ALIGNMENT = 16n;
 
@@ -75,9 +93,14 @@ export class TrampolineText {
     if (rows === undefined) {
       rows = frameRows(opsCode({ kind, kernel: this.#kernel, handler: 0n, returnThunk: 0n }));
       this.#rows.set(kind, rows);
-      const last = BigInt(Math.max(...rows.keys()));
-      if (last > this.#longest) this.#longest = last;
     }
+    this.placeRows(start, rows);
+  }
+
+  /** Takes note of other code: the row of each instruction by its offset. */
+  placeRows(start: bigint, rows: ReadonlyMap<number, FrameRow>): void {
+    const last = BigInt(Math.max(...rows.keys()));
+    if (last > this.#longest) this.#longest = last;
     this.#placed.set(start, rows);
   }
 

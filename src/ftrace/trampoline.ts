@@ -6,7 +6,9 @@ import {
   call,
   endbr64,
   type Instruction,
+  int3,
   jmp,
+  jnzShort,
   label,
   lea,
   mem,
@@ -19,6 +21,7 @@ import {
   quad,
   type Reg,
   sub,
+  type Target,
   test,
 } from '../x86/encode.ts';
 import { KERNEL_CS, KERNEL_DS, PT_REGS, PT_REGS_SIZE } from './pt-regs.ts';
@@ -43,8 +46,17 @@ export interface TrampolineSpec {
   returnThunk: bigint;
 }
 
-/** What the bytes of a body depend on. */
-type Body = Pick<TrampolineSpec, 'kernel' | 'handler'>;
+/** What goes into one of the two callers that the sites of several ops share. */
+export interface CommonCallerSpec {
+  kind: TrampolineKind;
+  kernel: KernelVersion;
+  address: bigint;
+  /** What it calls: the list func, or the stub while nobody traces (F35). */
+  handler: bigint;
+  /** Where function_trace_op lies, the quad that is loaded into rdx. */
+  functionTraceOp: bigint;
+  returnThunk: bigint;
+}
 
 /** Bytes of the site's call, subtracted from the return address to name the site (F21). */
 const SITE_SIZE = 5;
@@ -53,6 +65,8 @@ const SITE_SIZE = 5;
 export const OP_PTR = 'op_ptr';
 /** Label of the call of the handler, as in the kernel's ftrace_call. */
 export const HANDLER_CALL = 'call';
+/** Label of the jump to the direct part, which only the common regs caller has, as in the kernel's ftrace_regs_caller_jmp. */
+export const DIRECT_JUMP = 'jmp';
 /** Label of the end of what is copied from the common trampoline; the return and the ops pointer follow (F28). */
 export const END = 'end';
 
@@ -71,13 +85,49 @@ export function opsTrampoline(spec: TrampolineSpec): Assembled {
 }
 
 /** The instructions of an ops' trampoline, one after another. */
-export function opsCode(spec: Omit<TrampolineSpec, 'address' | 'ops'>): Instruction[] {
-  const body = spec.kind === 'args' ? argsBody(spec) : regsBody(spec);
-  return [...body, label(END), jmp(spec.returnThunk)];
+export function opsCode({
+  kind,
+  kernel,
+  handler,
+  returnThunk,
+}: Omit<TrampolineSpec, 'address' | 'ops'>): Instruction[] {
+  const parts = { kernel, handler, ops: 'ops', direct: undefined };
+  return [...(kind === 'args' ? argsBody(parts) : regsBody(parts)), label(END), jmp(returnThunk)];
+}
+
+/**
+ * ftrace_caller or ftrace_regs_caller as the kernel has it in its text: what a site calls that has several users (F34).
+ *
+ * @throws {TrampolineBytesError} ERANGE the handler or the return thunk is out of rel32 reach (F10)
+ */
+export function commonCaller(spec: CommonCallerSpec): Assembled {
+  const { code, direct } = commonCode(spec);
+  return assemble(spec.address, [...code, ...direct]);
+}
+
+/** The instructions of a common caller: to its return, and what its jump to the direct part leads to. */
+export function commonCode(spec: Omit<CommonCallerSpec, 'address'>): { code: Instruction[]; direct: Instruction[] } {
+  const { kind, kernel, handler, functionTraceOp, returnThunk } = spec;
+  const parts = { kernel, handler, ops: functionTraceOp, direct: 'direct' };
+  const body = kind === 'args' ? argsBody(parts) : regsBody(parts);
+  return {
+    code: [...body, label(END), jmp(returnThunk)],
+    direct: kind === 'args' ? [] : [label(parts.direct), ...directPart(kernel), jmp(returnThunk)],
+  };
+}
+
+/** In what copies and common callers differ. */
+interface BodyParts {
+  readonly kernel: KernelVersion;
+  readonly handler: bigint;
+  /** Where the value of rdx lies. */
+  readonly ops: Target;
+  /** Where a call goes on whose handler left an address in orig_rax; a copy never goes there (F30). */
+  readonly direct: string | undefined;
 }
 
 /** ftrace_caller up to its end (F20–F23). */
-function argsBody({ kernel, handler }: Body): Instruction[] {
+function argsBody({ kernel, handler, ops }: BodyParts): Instruction[] {
   return [
     ...landingPad(kernel),
     ...saveCommon(0),
@@ -85,7 +135,7 @@ function argsBody({ kernel, handler }: Body): Instruction[] {
     lea('rcx', mem('rsp', PT_REGS_SIZE + 8)),
     mov(mem('rsp', PT_REGS.sp), 'rcx'),
     label(OP_PTR),
-    movRip('rdx', 'ops'),
+    movRip('rdx', ops),
     lea('rcx', mem('rsp')),
     movImm32(mem('rsp', PT_REGS.cs), 0), // cs = 0 marks partial regs (C27)
     ...callDepth(kernel),
@@ -98,14 +148,14 @@ function argsBody({ kernel, handler }: Body): Instruction[] {
 }
 
 /** ftrace_regs_caller up to its end (F24, F25); the jump to the direct part is a NOP2 in a copy (F30). */
-function regsBody({ kernel, handler }: Body): Instruction[] {
+function regsBody({ kernel, handler, ops, direct }: BodyParts): Instruction[] {
   return [
     ...landingPad(kernel),
     pushfq(),
     ...saveCommon(8),
     ...callDepth(kernel),
     label(OP_PTR),
-    movRip('rdx', 'ops'),
+    movRip('rdx', ops),
     ...REST.map((reg) => save(reg)),
     mov('rcx', mem('rsp', PT_REGS_SIZE)), // the flags that pushfq left
     mov(mem('rsp', PT_REGS.flags), 'rcx'),
@@ -127,9 +177,26 @@ function regsBody({ kernel, handler }: Body): Instruction[] {
     mov('rax', mem('rsp', PT_REGS.origRax)),
     mov(mem('rsp', PT_REGS_SIZE - 8), 'rax'),
     test('rax', 'rax'),
-    nop(2),
+    label(DIRECT_JUMP),
+    direct === undefined ? nop(2) : jnzShort(direct),
     ...restoreCommon(),
     popfq(),
+  ];
+}
+
+/**
+ * What follows where orig_rax names a direct trampoline: it is entered by a return, with the site's return slot, which
+ * the handlers may have changed, as its own (F26). That return has no call; 6.12 makes one up for the return predictor.
+ */
+function directPart(kernel: KernelVersion): Instruction[] {
+  const rebalance = [callNext('.rebalance'), int3(), label('.rebalance'), add('rsp', 8)];
+  return [
+    mov('rdi', mem('rsp', PT_REGS_SIZE)), // the flags make room
+    mov(mem('rsp', PT_REGS_SIZE - 8), 'rdi'),
+    mov(mem('rsp', PT_REGS_SIZE), 'rax'),
+    ...restoreCommon(8),
+    popfq(),
+    ...(kernel === '6.12' ? rebalance : []),
   ];
 }
 
@@ -148,9 +215,14 @@ function saveCommon(below: number): Instruction[] {
   ];
 }
 
-/** restore_mcount_regs. */
-function restoreCommon(): Instruction[] {
-  return [restore('rbp'), ...[...COMMON].reverse().map((reg) => restore(reg)), add('rsp', PT_REGS_SIZE)];
+/** A call whose return slot stays: what follows goes on below it. */
+function callNext(target: string): Instruction {
+  return { ...call(target), effect: { kind: 'move', by: -8 } };
+}
+
+/** restore_mcount_regs; `keep` bytes of the frame stay on the stack. */
+function restoreCommon(keep = 0): Instruction[] {
+  return [restore('rbp'), ...[...COMMON].reverse().map((reg) => restore(reg)), add('rsp', PT_REGS_SIZE - keep)];
 }
 
 const save = (reg: Reg & keyof typeof PT_REGS): Instruction => mov(mem('rsp', PT_REGS[reg]), reg);

@@ -3,7 +3,8 @@ import { hex } from '../address.ts';
 import type { Core } from '../core/core.ts';
 import { ERRNO, type ErrnoName, PatchError, SiteError, TrampolineError } from '../errors.ts';
 import type { Faults } from '../faults.ts';
-import type { Ftrace, Ops } from '../ftrace/ftrace.ts';
+import type { Ftrace } from '../ftrace/ftrace.ts';
+import { Ops } from '../ftrace/ops.ts';
 import type { TrampolineKind } from '../ftrace/trampoline.ts';
 import type { Log } from './log.ts';
 import type { Func, PatchObject } from './patch.ts';
@@ -128,7 +129,7 @@ export class FuncAttacher {
     const present = this.#ops.get(site);
     if (present !== undefined) present.depth++;
     else {
-      const ops: Ops = { name: func.oldName, site, kind, ...this.#parts.guestOps(site) };
+      const ops = livepatchOps(func.oldName, site, kind, this.#parts.guestOps(site));
       try {
         faults.pass('set-filter', (code) => this.#filterError(func, code));
         try {
@@ -207,4 +208,21 @@ export class FuncAttacher {
       { operation: 'enable', patch: func.patch, func: func.oldName, cause },
     );
   }
+}
+
+/**
+ * The ops of a function with a func stack: it changes ip, and ftrace may not be switched off under it (L27).
+ * @param guest handler and struct where guest code decides; the gate decides by default
+ */
+export function livepatchOps(
+  name: string,
+  site: bigint,
+  kind: TrampolineKind,
+  guest?: { handler: bigint; place: bigint },
+): Ops {
+  return new Ops({
+    ...{ name, filter: [site], inText: true },
+    flags: kind === 'regs' ? ['IPMODIFY', 'PERMANENT', 'SAVE_REGS'] : ['IPMODIFY', 'PERMANENT'],
+    ...(guest === undefined ? {} : { func: guest.handler, place: guest.place }),
+  });
 }

@@ -50,12 +50,20 @@ export class GuestRun {
   resumed = false;
   /** Where the run parks when it comes there. */
   stopAt: bigint | undefined;
-  readonly arrivals: { arrival: Arrival; dispatched: boolean }[] = [];
+  /** In order; those of calls that a handler made before the call itself arrived are nested. */
+  readonly arrivals: { arrival: Arrival; dispatched: boolean; nested: boolean }[] = [];
   watch: ArrivalWatch | undefined;
   models: Models | undefined;
+  /** Arrivals are found block by block, though the engine could find them itself: its handlers may lie anywhere. */
+  followed = false;
 
   constructor(parts: GuestRunParts) {
     this.parts = parts;
+  }
+
+  /** Where the call itself arrived; undefined before. */
+  get arrival(): Arrival | undefined {
+    return this.arrivals.find(({ nested }) => !nested)?.arrival;
   }
 
   /** Instructions that it may still take. */

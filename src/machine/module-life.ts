@@ -13,6 +13,8 @@ export interface ModuleLifeParts {
   readonly images: Images;
   readonly ftrace: Ftrace;
   readonly livepatch: Livepatch;
+  /** A module's sites are known (F7). */
+  tracersFollow(module: string): void;
   /** Sites and trampolines: code that no call arrives at. */
   readonly glue: RangeSet;
   readonly parameters: ModuleParameters;
@@ -35,11 +37,12 @@ export class ModuleLife {
   /** See Machine.load. */
   load(bytes: Uint8Array, options: LoadOptions): LoadedImage {
     const { name } = options;
-    const { images, ftrace, glue } = this.#parts;
+    const { images, ftrace, glue, tracersFollow } = this.#parts;
     const image = images.load(bytes, options);
-    ftrace.addSites(image.sites.map((site) => site.address));
     glue.add(entryRanges(image));
     try {
+      ftrace.addSites(addresses(image.sites), addresses(image.strays));
+      tracersFollow(name);
       this.#parts.relocate(image);
       if (images.kindOf(image) === 'module') this.#insert(image, options);
     } catch (error) {
@@ -101,11 +104,15 @@ export class ModuleLife {
 
   #remove(image: LoadedImage): void {
     const { images, ftrace, glue, parameters } = this.#parts;
-    ftrace.removeSites(image.sites.map((site) => site.address));
+    ftrace.removeSites([...addresses(image.sites), ...addresses(image.strays)]);
     glue.remove(entryRanges(image));
     parameters.forget(image.name);
     images.unload(image.name);
   }
+}
+
+function addresses(places: readonly { readonly address: bigint }[]): bigint[] {
+  return places.map(({ address }) => address);
 }
 
 /** From the entry of each function to the end of its site: no part of its body. */

@@ -11,9 +11,9 @@ import {
 } from '../engine/engine.ts';
 import { Models } from '../engine/models.ts';
 import { EngineError } from '../errors.ts';
-import { ArrivalWatch } from '../ftrace/arrival.ts';
+import { type ArrivalGuest, ArrivalWatch } from '../ftrace/arrival.ts';
 import type { Handlers } from '../ftrace/guest/handlers.ts';
-import type { Range, RangeSet } from '../ftrace/ranges.ts';
+import type { Range } from '../ftrace/ranges.ts';
 import type { Task, TaskList } from '../livepatch/tasks.ts';
 import { decode } from '../x86/decode.ts';
 import { ARGUMENT_REGISTERS, ARRIVING_REGISTERS, type Argument, prepareCall } from './arguments.ts';
@@ -32,10 +32,14 @@ export interface RunnerParts {
   readonly core: Core;
   readonly tasks: TaskList;
   readonly images: Images;
-  /** Sites and trampolines: code that no call arrives at. */
-  readonly glue: RangeSet;
-  /** Where the trampolines are. */
+  /** How a call's arrival is told. */
+  readonly arrival: ArrivalGuest;
+  /** Where the trampolines are; they are glue as well. */
   readonly trampolines: Range;
+  /** Whether all that trampolines call is glue, and no site calls a common caller. */
+  redirectsOnly(): boolean;
+  /** Has the core answer at the gate inside the engine, where the engine can, or the host. */
+  setGateInside(on: boolean): void;
   /** What the guest's handlers know of the running task. */
   readonly handlers: Handlers;
   /** Where an outermost call returns to, and where one returns to that stands on a suspended one. */
@@ -67,7 +71,7 @@ export class Runner {
   /** Stacks and buffers. */
   readonly areas: CallAreas;
   readonly #tasks = new Map<Task, TaskRuns>();
-  readonly #services = new Map<bigint, Service>();
+  readonly #services = new Map<bigint, { readonly service: Service; readonly inside: boolean }>();
   /** The run that has the CPU; its task is the current one. */
   #running: GuestRun | undefined;
   /** The state of the glue that the engine knows. */
@@ -100,10 +104,24 @@ export class Runner {
     return this.#running;
   }
 
-  /** Serves the calls of a routine: the guest never executes what stands at `address`. */
-  serve(address: bigint, service: Service): void {
-    this.#parts.engine.redirection?.setStop(address, true);
-    this.#services.set(address, service);
+  /**
+   * Serves the calls of a routine: the guest never executes what stands at `address`.
+   * @param inside the run keeps the CPU meanwhile, as in a handler: no other call may be made
+   */
+  serve(address: bigint, service: Service, inside = false): void {
+    this.#services.set(address, { service, inside });
+    // handlers on the host are met by the block hook only
+    if (!inside) this.#parts.engine.redirection?.setStop(address, true);
+  }
+
+  /** Whether a routine is served. */
+  isServed(address: bigint): boolean {
+    return this.#services.has(address);
+  }
+
+  /** Serves a routine no more. */
+  unserve(address: bigint): void {
+    this.#services.delete(address);
   }
 
   /**
@@ -191,17 +209,15 @@ export class Runner {
 
   /** Watches where the run arrives. @param stop whether it stops at an arrival */
   watch(run: GuestRun, onArrival: ((arrival: Location) => void) | undefined, stop = false): void {
-    const { glue, trampolines } = this.#parts;
     run.watch = new ArrivalWatch({
-      glue,
-      trampolines,
+      guest: this.#parts.arrival,
       entrySp: run.parts.entry.get('rsp') ?? 0n,
       atOnce: stop || onArrival !== undefined,
-      onArrival: (at, dispatched, state) => {
-        const arrival = this.#arrivalAt(run, at, dispatched, state);
-        run.arrivals.push({ arrival, dispatched });
+      onArrival: (at, dispatched, state, nested) => {
+        const arrival = nested ? this.#plainArrival(at) : this.#arrivalAt(run, at, dispatched, state);
+        run.arrivals.push({ arrival, dispatched, nested });
         onArrival?.(arrival);
-        return stop;
+        return stop && !nested;
       },
     });
   }
@@ -249,7 +265,8 @@ export class Runner {
     try {
       const most = Math.max(frame, like.arrivals.length);
       // what the host has a part in, it must make itself
-      if (engine.redirection === undefined || like.pieces > 1 || most > MOST_REPEATED) return undefined;
+      if (engine.redirection === undefined || like.followed || like.pieces > 1 || most > MOST_REPEATED)
+        return undefined;
       const { budget, returnTo } = run.parts;
       const options = { from: engine.readRegister('rip'), until: returnTo, budget };
       return engine.redirection.repeat(options, times, frame, {
@@ -294,29 +311,39 @@ export class Runner {
 
   /** Where `ip` is a routine that is served, serves it and returns true; the run then stands at its caller. */
   serveAt(run: GuestRun, ip: bigint): boolean {
-    const service = this.#services.get(ip);
-    if (service === undefined) return false;
+    const served = this.#services.get(ip);
+    if (served === undefined) return false;
     this.#served++;
-    const { engine, core } = this.#parts;
-    const { task, context } = run.parts;
-    run.cpu = saveCpu(engine);
-    run.preemptCount = this.#parts.handlers.suspend();
-    this.#take();
-    let result: bigint;
-    try {
-      result = service(new ServiceCall(engine, task, run.cpu));
-    } finally {
-      this.#give(run);
-    }
-    restoreCpu(engine, run.cpu);
-    run.cpu = undefined;
-    core.setContext(task.handle, context);
-    this.#parts.handlers.resume(task.handle, run.preemptCount);
+    const { engine } = this.#parts;
+    const result = served.inside
+      ? served.service(new ServiceCall(engine, run.parts.task, (name) => engine.readRegister(name)))
+      : this.#suspended(run, served.service);
     const rsp = engine.readRegister('rsp');
     engine.writeRegister('rax', BigInt.asUintN(64, result));
     engine.writeRegister('rsp', BigInt.asUintN(64, rsp + 8n));
     engine.writeRegister('rip', readQuad(engine, rsp));
     return true;
+  }
+
+  /** Runs a service while the run is off the CPU. */
+  #suspended(run: GuestRun, service: Service): bigint {
+    const { engine, core, handlers } = this.#parts;
+    const { task, context } = run.parts;
+    const cpu = saveCpu(engine);
+    run.cpu = cpu;
+    run.preemptCount = handlers.suspend();
+    this.#take();
+    let result: bigint;
+    try {
+      result = service(new ServiceCall(engine, task, (name) => saved(cpu, name)));
+    } finally {
+      this.#give(run);
+    }
+    restoreCpu(engine, cpu);
+    run.cpu = undefined;
+    core.setContext(task.handle, context);
+    handlers.resume(task.handle, run.preemptCount);
+    return result;
   }
 
   /** Where the next call of a task may put its frame: below its last one, or in the whole of its area. */
@@ -339,7 +366,7 @@ export class Runner {
       budget: run.left,
       ...(models === undefined ? {} : { onMemory: (kind) => models.access(kind) }),
     };
-    if (redirection === undefined) {
+    if (redirection === undefined || run.followed) {
       return engine.run({ ...options, onBlock: (address, size) => this.#blockEntered(run, address, size) });
     }
     if (models !== undefined) options.onBlock = (address, size) => void models.block(address, size);
@@ -357,10 +384,14 @@ export class Runner {
 
   /** Gives a run the CPU. */
   #give(run: GuestRun): void {
-    const { glue, trampolines } = this.#parts;
+    const { arrival, trampolines, redirectsOnly, setGateInside } = this.#parts;
+    const { glue } = arrival;
     const { redirection } = this.#parts.engine;
     this.#running = run;
     if (redirection === undefined) return;
+    // a run in which a handler was called is followed to its end
+    run.followed ||= !redirectsOnly();
+    setGateInside(!run.followed);
     redirection.setTask(run.parts.task.handle);
     if (this.#glueKnown === glue.version) return;
     redirection.setGlue(glue.quads(), trampolines);
@@ -421,6 +452,11 @@ export class Runner {
     return run?.parked === true ? run : undefined;
   }
 
+  /** An arrival that is not the call's own. */
+  #plainArrival(at: bigint): Arrival {
+    return { ...this.#parts.images.locate(at), changed: [], returnsToCaller: true };
+  }
+
   /** The arrival at `at`; for the call's own one, with what became of the registers since the entry. */
   #arrivalAt(
     run: GuestRun,
@@ -428,12 +464,16 @@ export class Runner {
     dispatched: boolean,
     state: ArrivalState = stateOf(run, this.#parts.engine),
   ): Arrival {
+    if (run.arrival !== undefined) return this.#plainArrival(at);
     const location = this.#parts.images.locate(at);
-    if (run.arrivals.length > 0) return { ...location, changed: [], returnsToCaller: true };
     const { entry, returnTo } = run.parts;
     const compared: readonly RegisterName[] = dispatched ? ARRIVING_REGISTERS : GENERAL_REGISTERS;
     const changed = compared.filter((name) => state.register(name) !== entry.get(name));
-    return { ...location, changed, returnsToCaller: state.returnAddress === returnTo };
+    const slot = entry.get('rsp') ?? 0n;
+    // a return that function graph has hooked goes to the caller in the end (F47)
+    const { shadowStacks } = this.#parts.handlers;
+    const returnsTo = shadowStacks.realReturn(run.parts.task.handle, slot, state.returnAddress ?? 0n);
+    return { ...location, changed, returnsToCaller: returnsTo === returnTo };
   }
 }
 

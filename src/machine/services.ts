@@ -1,8 +1,7 @@
 // Routines that the host serves: a guest calls one, its run waits, the host acts and says what is in rax.
-import type { Engine } from '../engine/engine.ts';
+import type { Engine, RegisterName } from '../engine/engine.ts';
 import type { Task } from '../livepatch/tasks.ts';
 import { ARGUMENT_REGISTERS } from './arguments.ts';
-import { type CpuState, saved } from './cpu-state.ts';
 
 /**
  * What a routine does on the host. The guest run is suspended meanwhile, off the engine, so other guest functions may be
@@ -24,12 +23,13 @@ export class ServiceCall {
   /** The task that called. */
   readonly task: Task;
   readonly #engine: Engine;
-  readonly #cpu: CpuState;
+  readonly #register: (name: RegisterName) => bigint;
 
-  constructor(engine: Engine, task: Task, cpu: CpuState) {
+  /** @param register a register as the caller left it */
+  constructor(engine: Engine, task: Task, register: (name: RegisterName) => bigint) {
     this.#engine = engine;
     this.task = task;
-    this.#cpu = cpu;
+    this.#register = register;
   }
 
   /**
@@ -38,8 +38,8 @@ export class ServiceCall {
    */
   argument(index: number): bigint {
     const register = ARGUMENT_REGISTERS[index];
-    if (register !== undefined) return saved(this.#cpu, register);
-    const slot = saved(this.#cpu, 'rsp') + 8n * BigInt(index - ARGUMENT_REGISTERS.length + 1);
+    if (register !== undefined) return this.#register(register);
+    const slot = this.#register('rsp') + 8n * BigInt(index - ARGUMENT_REGISTERS.length + 1);
     return new DataView(this.#engine.read(slot, 8).buffer).getBigUint64(0, true);
   }
 }

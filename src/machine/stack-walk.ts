@@ -9,6 +9,7 @@ import { CallFrames } from '../image/unwind/call-frames.ts';
 import { callerOf, type FrameRegisters } from '../image/unwind/caller.ts';
 import { DWARF_REGISTERS, type FrameRow, RETURN_ADDRESS, RSP } from '../image/unwind/frame-row.ts';
 import type { StackTrace } from '../livepatch/stack-check.ts';
+import type { Task } from '../livepatch/tasks.ts';
 import type { Region } from './guest-map.ts';
 import { decodedFrame, interruptedRegisters } from './interrupt-frame.ts';
 
@@ -26,6 +27,8 @@ export interface StackWalkParts {
   trampolineFrame(ip: bigint): FrameRow | undefined;
   /** Of an instruction of the kernel's routines: bytes between rsp and the return address. */
   routineDepth(ip: bigint): number | undefined;
+  /** Where a return address really goes that stands in a slot of the task's stack: function graph may have hooked it. */
+  realReturn(task: Task, slot: bigint, address: bigint): bigint;
   /** Where an outermost call returns to, and where one returns to that stands on a suspended one. */
   readonly returnTo: bigint;
   readonly returnToInterrupted: bigint;
@@ -56,14 +59,14 @@ export class StackWalk {
    * @param registers those with which the task waits
    * @param stack the bounds of its stack
    */
-  trace(registers: ReadonlyMap<RegisterName, bigint>, stack: Region): StackTrace {
+  trace(task: Task, registers: ReadonlyMap<RegisterName, bigint>, stack: Region): StackTrace {
     const addresses: bigint[] = [];
     let frame: Frame | 'bottom' = startOf(registers);
     try {
       while (frame !== 'bottom') {
         if (addresses.length === MAX_STACK_ENTRIES) return { addresses, unreliable: 'more than 100 frames' };
         addresses.push(frame.ip);
-        frame = this.#above(frame, stack);
+        frame = this.#above(task, frame, stack);
       }
     } catch (error) {
       if (!(error instanceof TrampolineError)) throw error;
@@ -73,8 +76,8 @@ export class StackWalk {
   }
 
   /** The next frame. @throws {TrampolineError} it cannot be found, the message says why */
-  #above(frame: Frame, stack: Region): Frame | 'bottom' {
-    const { engine, returnTo, returnToInterrupted } = this.#parts;
+  #above(task: Task, frame: Frame, stack: Region): Frame | 'bottom' {
+    const { engine, realReturn, returnTo, returnToInterrupted } = this.#parts;
     const { row, own } = this.#rowOf(frame);
     const caller = callerOf(row, frame.registers, (at) => (holds(stack, at, 8n) ? readQuad(engine, at) : undefined));
     if (caller === undefined) throw unreliable(`the frame address at ${hex(frame.ip)} is not known`);
@@ -85,8 +88,9 @@ export class StackWalk {
     if (cfa % 8n !== 0n || cfa <= rsp || !holds(stack, cfa - 8n, 8n)) {
       throw unreliable(`the frame address ${hex(cfa)} at ${hex(frame.ip)} is not above ${hex(rsp)} on the stack`);
     }
-    const ip = registers[RETURN_ADDRESS];
-    if (ip === undefined) throw unreliable(`the return address at ${hex(frame.ip)} is not known`);
+    const address = registers[RETURN_ADDRESS];
+    if (address === undefined) throw unreliable(`the return address at ${hex(frame.ip)} is not known`);
+    const ip = realReturn(task, cfa - 8n, address);
     if (ip === returnTo) return 'bottom';
     if (ip === returnToInterrupted) return this.#interrupted(cfa, registers[RBP], stack);
     return { ip, exact: row.signal || (own && this.#isEntry(ip)), registers };

@@ -4,6 +4,7 @@ import type { JsonNode } from './json.ts';
 import type { Step } from './scenario.ts';
 import type { FileNames, Verb } from './verb.ts';
 import { call } from './verbs/call.ts';
+import { ftrace } from './verbs/ftrace.ts';
 import { inject } from './verbs/inject.ts';
 import { log, say } from './verbs/log.ts';
 import { load, unload } from './verbs/module.ts';
@@ -20,12 +21,9 @@ import { switchTask, tick, transition } from './verbs/transition.ts';
 const VERBS: ReadonlyMap<string, Verb> = new Map(
   Object.entries({
     ...{ call, enable, disable, reverse, force, load, unload, site, stack, patches, task, transition, tick },
-    ...{ register, unregister, switch: switchTask, sysfs, sysctl, set, state, shadow, say, log, inject },
+    ...{ register, unregister, switch: switchTask, sysfs, sysctl, set, state, shadow, say, log, inject, ftrace },
   }),
 );
-
-/** Verbs of the format that are not supported yet. */
-const LATER_VERBS = ['ftrace'];
 
 /**
  * Reads one step.
@@ -49,16 +47,15 @@ export function readStep(node: JsonNode, names: FileNames): Step {
 
 function verbOf(node: JsonNode): [string, Verb] {
   const keys = node.keyNames();
-  const known = [...VERBS.keys(), ...LATER_VERBS];
   // `task` says who calls where it stands beside `call`
-  const words = keys.filter((key) => known.includes(key) && !(key === 'task' && keys.includes('call')));
+  const words = keys.filter((key) => VERBS.has(key) && !(key === 'task' && keys.includes('call')));
   const [word] = words;
-  if (word === undefined) {
-    throw node.error('EINVAL', `a step needs a verb, one of ${known.join(', ')}; got ${keys.join(', ') || 'no keys'}`);
+  const verb = word === undefined ? undefined : VERBS.get(word);
+  if (word === undefined || verb === undefined) {
+    const known = [...VERBS.keys()].join(', ');
+    throw node.error('EINVAL', `a step needs a verb, one of ${known}; got ${keys.join(', ') || 'no keys'}`);
   }
   if (words.length > 1) throw node.error('EINVAL', `a step has one verb, not ${words.length}: ${words.join(', ')}`);
-  const verb = VERBS.get(word);
-  if (verb === undefined) throw node.need(word).error('ENOTSUPP', `the step '${word}' is not supported yet`);
   return [word, verb];
 }
 

@@ -178,17 +178,13 @@ export const jmp = (target: Target): Instruction => relative([0xe9], target, 'jm
 /** `jmp reg` (FF /4). */
 export const jmpReg = (reg: Reg): Instruction => fixed([...rexB(reg), 0xff, 0xe0 + (CODES[reg] & 7)]);
 
-/** `jnz rel8`; the target is within 127 bytes. */
-export function jnzShort(target: Target): Instruction {
-  return {
-    length: 2,
-    encode(ip, locate) {
-      const distance = BigInt.asIntN(64, locate(target) - (ip + 2n));
-      if (distance !== BigInt.asIntN(8, distance)) throw bytesError('ERANGE', 'jnz rel8 does not reach its target', 0);
-      return [0x75, Number(BigInt.asUintN(8, distance))];
-    },
-  };
-}
+/** `call reg` (FF /2). */
+export const callReg = (reg: Reg): Instruction => fixed([...rexB(reg), 0xff, 0xd0 + (CODES[reg] & 7)]);
+
+/** Branches by rel8; the target is within 127 bytes. */
+export const jnzShort = (target: Target): Instruction => short(0x75, target, 'jnz');
+export const jzShort = (target: Target): Instruction => short(0x74, target, 'jz');
+export const jmpShort = (target: Target): Instruction => short(0xeb, target, 'jmp');
 
 /** `jmp [rip + …]` through the quad at `slot` (FF 25). */
 export const jmpRip = (slot: Target): Instruction => relative([0xff, 0x25], slot, 'jmp');
@@ -222,6 +218,19 @@ function relative(opcode: readonly number[], target: Target, name: string): Inst
         throw bytesError('ERANGE', `${name} at 0x${ip.toString(16)} does not reach 0x${to.toString(16)} by rel32`, 0);
       }
       return [...opcode, ...bytesOf(BigInt(displacement), 4)];
+    },
+  };
+}
+
+function short(opcode: number, target: Target, name: string): Instruction {
+  return {
+    length: 2,
+    encode(ip, locate) {
+      const distance = BigInt.asIntN(64, locate(target) - (ip + 2n));
+      if (distance !== BigInt.asIntN(8, distance)) {
+        throw bytesError('ERANGE', `${name} rel8 does not reach its target`, 0);
+      }
+      return [opcode, Number(BigInt.asUintN(8, distance))];
     },
   };
 }

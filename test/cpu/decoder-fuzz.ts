@@ -32,8 +32,55 @@ const CHUNK = 4096;
 
 /** Fuzzes `count` byte strings. */
 export async function fuzz(count: number, seed: number): Promise<FuzzReport> {
-  const isa = await Isa.create();
   const random = new Random(seed, 'decoder');
+  let left = count;
+  return run(seed, {
+    fill(chunk) {
+      fill(chunk, random);
+      const tries = Math.min(left, CHUNK);
+      left -= tries;
+      return tries;
+    },
+    length: () => (random.oneIn(12) ? 1 + random.below(14) : 15),
+  });
+}
+
+/** Every opcode of every map with every ModRM byte, under each mandatory prefix or VEX payload; the rest is fixed. */
+export async function sweep(): Promise<FuzzReport> {
+  const heads = [
+    ...[[], [0x66], [0xf2], [0xf3], [0x48], [0xf0]].flatMap((prefix) =>
+      [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]].map((map) => [...prefix, ...map]),
+    ),
+    ...[0xe1, 0xe2, 0xe3].flatMap((map) =>
+      [0, 1, 2, 3].flatMap((pp) => [0x78, 0xf8, 0x60].map((w) => [0xc4, map, w | pp])),
+    ),
+  ];
+  let next = 0;
+  return run(0, {
+    fill(chunk) {
+      let tries = 0;
+      for (; tries < CHUNK && next < heads.length << 16; tries++, next++) {
+        const head = heads[next >> 16] ?? [];
+        chunk.set([...head, (next >> 8) & 0xff, next & 0xff, ...TAIL].slice(0, STRIDE), tries * STRIDE);
+      }
+      return tries;
+    },
+    length: () => 15,
+  });
+}
+
+const TAIL = [0x24, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd];
+
+/** Where the byte strings come from. */
+interface Source {
+  /** Puts strings into the chunk, STRIDE apart, and says how many; 0 ends the run. */
+  fill(chunk: Uint8Array): number;
+  /** How many bytes of the next one there are. */
+  length(): number;
+}
+
+async function run(seed: number, source: Source): Promise<FuzzReport> {
+  const isa = await Isa.create();
   const report: FuzzReport = {
     seed,
     tried: 0,
@@ -47,24 +94,13 @@ export async function fuzz(count: number, seed: number): Promise<FuzzReport> {
   const seen = new Set<string>();
   const instruction = new Instruction();
   const chunk = new Uint8Array(CHUNK * STRIDE);
-  while (report.tried < count) {
-    fill(chunk, random);
+  for (let tries = source.fill(chunk); tries > 0; tries = source.fill(chunk)) {
     const decoder = new Decoder(64, chunk, DecoderOptions.None);
-    for (let at = 0; at < chunk.length && report.tried < count; at += STRIDE) {
-      const length = random.oneIn(12) ? 1 + random.below(14) : 15;
+    for (let at = 0; at < tries * STRIDE; at += STRIDE) {
+      const length = source.length();
       const bytes = chunk.subarray(at, at + length);
       report.tried++;
-      let error: DecoderError;
-      if (length === 15) {
-        decoder.position = at;
-        decoder.decodeOut(instruction);
-        error = decoder.lastError;
-      } else {
-        const cut = new Decoder(64, bytes, DecoderOptions.None);
-        cut.decodeOut(instruction);
-        error = cut.lastError;
-        cut.free();
-      }
+      const error = length === 15 ? decodeAt(decoder, at, instruction) : decodeCut(bytes, instruction);
       const found = compare(isa, bytes, instruction, error, report);
       if (found === undefined || seen.has(found.key)) continue;
       seen.add(found.key);
@@ -74,6 +110,19 @@ export async function fuzz(count: number, seed: number): Promise<FuzzReport> {
   }
   instruction.free();
   return report;
+}
+
+function decodeAt(decoder: Decoder, at: number, instruction: Instruction): DecoderError {
+  decoder.position = at;
+  decoder.decodeOut(instruction);
+  return decoder.lastError;
+}
+
+function decodeCut(bytes: Uint8Array, instruction: Instruction): DecoderError {
+  const decoder = new Decoder(64, bytes, DecoderOptions.None);
+  const error = decodeAt(decoder, 0, instruction);
+  decoder.free();
+  return error;
 }
 
 /** Half of the tries random bytes, half an opcode map after random prefixes: the maps behind 0f and VEX are rare else. */

@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { bytesOfHex } from '../../src/address.ts';
 import { Isa } from '../../src/wasm/isa.ts';
-import { fuzz } from './decoder-fuzz.ts';
+import { fuzz, sweep } from './decoder-fuzz.ts';
 
 describe('the decoder', () => {
   test.each([0x5eed, 0x7261_6e64])('agrees with iced-x86 on validity and length (seed %d)', async (seed) => {
@@ -11,6 +11,12 @@ describe('the decoder', () => {
     expect(report.disagreements).toEqual([]);
     expect(report.instructions).toBeGreaterThan(100_000);
     expect(report.refused).toBeGreaterThan(50_000);
+  });
+
+  test('agrees with iced-x86 on every opcode with every ModRM byte: each gap is one on purpose', async () => {
+    const report = await sweep();
+    expect(report.disagreements).toEqual([]);
+    expect(report.tried).toBe(60 << 16);
   });
 
   test.each([

@@ -5,13 +5,16 @@ import type { Engine } from '../../src/engine/engine.ts';
 import { SiteError } from '../../src/errors.ts';
 import { Faults } from '../../src/faults.ts';
 import { CodeArena } from '../../src/ftrace/code-arena.ts';
-import { Ftrace, type Ops } from '../../src/ftrace/ftrace.ts';
+import { Ftrace } from '../../src/ftrace/ftrace.ts';
+import type { Ops } from '../../src/ftrace/ops.ts';
 import { callBytes, NOP5 } from '../../src/ftrace/site.ts';
+import { livepatchOps } from '../../src/livepatch/attach.ts';
 import { catchError } from '../support/catch-error.ts';
 
 const TEXT = 0xffffffff81000000n;
 const ARENA = 0xffffffffc0000000n;
 const GATE = ARENA - 0x1000n;
+const CALLERS = ARENA - 0x2000n;
 const SITES = [TEXT + 0x10n, TEXT + 0x21n, TEXT + 0xffdn, TEXT + 0x2000n];
 
 let engine: Engine;
@@ -23,38 +26,42 @@ beforeEach(async () => {
   engine.map(TEXT, 0x3000n, 'rx');
   for (const site of SITES) engine.write(site, NOP5);
   arena = new CodeArena(engine, ARENA, 0x20000n);
-  ftrace = new Ftrace({ engine, arena, faults: new Faults(), kernel: '6.12', gate: GATE, returnThunk: GATE + 0x20n });
+  engine.map(CALLERS, 0x1000n, 'rx');
+  ftrace = new Ftrace({ ...parts(), engine, arena });
   ftrace.addSites(SITES);
   return () => engine.dispose();
 });
 
-const ops = (i: number): Ops => ({ name: `f${i}`, site: SITES[i] ?? 0n, kind: 'args' });
+const parts = () =>
+  ({ faults: new Faults(), kernel: '6.12', gate: GATE, returnThunk: GATE + 0x20n, callers: CALLERS }) as const;
+const ops = (i: number, site = SITES[i] ?? 0n, name = `f${i}`): Ops => livepatchOps(name, site, 'args');
+const trampolineOf = (site: bigint): bigint | undefined => ftrace.record(site)?.calls;
 
 describe('a registered ops', () => {
   test('has the site call its own trampoline, and unregistering restores every byte', () => {
     const text = engine.read(TEXT, 0x3000);
     const users = SITES.map((_, i) => ops(i));
     for (const user of users) ftrace.register(user);
-    const trampolines = SITES.map((site) => ftrace.userOf(site)?.trampoline ?? 0n);
+    const trampolines = SITES.map((site) => trampolineOf(site) ?? 0n);
     expect(new Set(trampolines).size).toBe(SITES.length);
     SITES.forEach((site, i) => {
       expect(engine.read(site, 5)).toEqual(callBytes(site, trampolines[i] ?? 0n));
     });
     for (const user of users) ftrace.unregister(user);
     expect(engine.read(TEXT, 0x3000)).toEqual(text);
-    expect(SITES.map((site) => ftrace.userOf(site))).toEqual(SITES.map(() => undefined));
+    expect(SITES.map(trampolineOf)).toEqual(SITES.map(() => undefined));
   });
 
   test('frees its trampoline for the next one', () => {
     const user = ops(0);
     ftrace.register(user);
-    const place = ftrace.userOf(user.site)?.trampoline;
+    const place = trampolineOf(SITES[0] ?? 0n);
     ftrace.unregister(user);
     expect(engine.read(place ?? 0n, 16)).toEqual(new Uint8Array(16).fill(0xcc));
     for (let i = 0; i < 2000; i++) {
       const again = ops(1);
       ftrace.register(again);
-      expect(ftrace.userOf(again.site)?.trampoline).toBe(place);
+      expect(trampolineOf(SITES[1] ?? 0n)).toBe(place);
       ftrace.unregister(again);
     }
   });
@@ -71,14 +78,14 @@ describe('what is refused changes no byte', () => {
     expect(arena.end - end).toBeLessThanOrEqual(0x200n);
   };
 
-  test('an address that is no site is ENODEV', () => {
-    refused('ENODEV', () => ftrace.register({ ...ops(0), site: TEXT + 0x11n }), /not an ftrace site/);
-    refused('ENODEV', () => ftrace.verify([TEXT]), /not an ftrace site/);
+  test('an address that is no site is EINVAL (F37)', () => {
+    refused('EINVAL', () => ftrace.register(ops(0, TEXT + 0x11n)), /not an ftrace site/);
+    refused('EINVAL', () => ftrace.verify([TEXT]), /not an ftrace site/);
   });
 
   test('a second user that changes ip is EBUSY and names the first (F40)', () => {
     ftrace.register(ops(0));
-    refused('EBUSY', () => ftrace.register({ ...ops(0), name: 'other' }), /used by 'f0'/);
+    refused('EBUSY', () => ftrace.register(ops(0, SITES[0], 'other')), /used by 'f0'/);
   });
 
   test('other bytes at the site are EINVAL, shown with the expected ones, and end ftrace for good (F11, F12, F14)', () => {
@@ -89,7 +96,7 @@ describe('what is refused changes no byte', () => {
 
   test('an unmapped site is EFAULT (F11)', () => {
     ftrace.addSites([TEXT + 0x2ffdn]);
-    refused('EFAULT', () => ftrace.register({ ...ops(0), site: TEXT + 0x2ffdn }), /not mapped/);
+    refused('EFAULT', () => ftrace.register(ops(0, TEXT + 0x2ffdn)), /not mapped/);
   });
 
   test('a site out of rel32 reach is ERANGE (F10)', () => {
@@ -97,24 +104,20 @@ describe('what is refused changes no byte', () => {
     engine.map(far, 0x1000n, 'rx');
     engine.write(far, NOP5);
     ftrace.addSites([far]);
-    refused('ERANGE', () => ftrace.register({ ...ops(0), site: far }), /does not reach/);
+    refused('ERANGE', () => ftrace.register(ops(0, far)), /does not reach/);
     ftrace.register(ops(0));
   });
 
-  test('a full trampoline space is ENOMEM', async () => {
+  test('an ops for whose trampoline there is no memory has its site call the common caller (F28)', () => {
     const small = new CodeArena(engine, ARENA + 0x100000n, 0x100n);
-    const other = new Ftrace({
-      engine,
-      arena: small,
-      faults: new Faults(),
-      kernel: '6.12',
-      gate: GATE,
-      returnThunk: GATE,
-    });
+    const other = new Ftrace({ ...parts(), engine, arena: small });
     other.addSites(SITES);
-    other.register(ops(0));
-    const error = catchError(SiteError, () => other.register(ops(1)));
-    expect(error).toMatchObject({ code: 'ENOMEM' });
+    const [first, second] = [ops(0), ops(1)];
+    other.register(first);
+    other.register(second);
+    expect(other.record(SITES[1] ?? 0n)?.calls).toBe(other.callers.caller.args);
+    expect(other.record(SITES[1] ?? 0n)?.flags).toEqual(['ENABLED', 'IPMODIFY', 'TOUCHED', 'MODIFIED']);
+    other.unregister(second);
     expect(engine.read(SITES[1] ?? 0n, 5)).toEqual(NOP5);
   });
 
@@ -127,7 +130,7 @@ describe('what is refused changes no byte', () => {
   test('unregistering a site that was changed from outside writes nothing (F13)', () => {
     const user = ops(2);
     ftrace.register(user);
-    engine.write(user.site + 1n, Uint8Array.of(0xaa));
+    engine.write((SITES[2] ?? 0n) + 1n, Uint8Array.of(0xaa));
     refused('EINVAL', () => ftrace.unregister(user), /holds e8aa/);
   });
 });

@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { FuncHandle, PatchState, TaskContext, TaskHandle } from '../../src/core/core.ts';
 import type { EngineName } from '../../src/engine/engine.ts';
-import type { Ops } from '../../src/ftrace/ftrace.ts';
 import { SOURCE_SHA256 } from '../../src/ftrace/guest/handler.generated.ts';
+import type { Ops } from '../../src/ftrace/ops.ts';
+import { livepatchOps } from '../../src/livepatch/attach.ts';
 import { Machine, type MachineOptions } from '../../src/machine.ts';
 import { randomIntegers } from '../core/random.ts';
 import { fixture } from '../fixtures/manifest.ts';
@@ -99,7 +100,7 @@ class Subject {
     const handle = core.pushFunc(site, this.machine.address(newFunc), 1, { transition, nop });
     this.#handlers.push({ site, handle });
     if (this.#ops.has(site)) return;
-    const ops: Ops = { name, site, kind: 'args', ...this.machine.livepatchOps(site) };
+    const ops = livepatchOps(name, site, 'args', this.machine.livepatchOps(site));
     ftrace.register(ops);
     this.#ops.set(site, ops);
   }
@@ -196,7 +197,7 @@ test('an ops whose stack is empty runs the original and is counted, as in the co
   const machine = await world({ handler: 'guest' });
   const site = machine.images.site(machine.address('vmlinux:checksum')) ?? 0n;
   const func = machine.core.pushFunc(site, machine.address('fix_a:livepatch_checksum'), 1);
-  machine.ftrace.register({ name: 'checksum', site, kind: 'args', ...machine.livepatchOps(site) });
+  machine.ftrace.register(livepatchOps('checksum', site, 'args', machine.livepatchOps(site)));
   machine.core.pushFunc(site, machine.address('fix_b:livepatch_checksum'), 1);
   machine.core.removeFunc(func);
   expect(machine.probe('vmlinux:checksum').name).toBe('fix_b:livepatch_checksum');

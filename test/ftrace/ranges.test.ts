@@ -82,28 +82,79 @@ describe('skipping ranges', () => {
   });
 });
 
-describe('arrivals', () => {
-  const glue = new RangeSet();
-  glue.add([{ start: 0x100n, end: 0x109n }]);
+/** A watch of a guest whose sites end at 0x109, with trampolines at 0x1000 and 0x2000 and a direct one at 0x500. */
+class Watched {
+  stackPointer = 0n;
+  readonly seen: [bigint, boolean][] = [];
+  readonly #watch: ArrivalWatch;
 
-  test('reaching the site alone is no arrival, the instruction after it is', () => {
-    const seen: [bigint, boolean][] = [];
-    const watch = new ArrivalWatch({
+  constructor(calledBySite = true) {
+    const glue = new RangeSet();
+    glue.add([
+      { start: 0x100n, end: 0x109n },
+      { start: 0x1000n, end: 0x3000n },
+    ]);
+    const parts = {
       glue,
-      trampolines: { start: 0x1000n, end: 0x2000n },
-      entrySp: 0n,
+      trampolineAt: (at: bigint) =>
+        at === 0x500n ? 'direct' : at === 0x1000n || at === 0x2000n ? 'ftrace' : undefined,
+      calledBySite: () => calledBySite,
+      stackPointer: () => this.stackPointer,
+    } as const;
+    this.#watch = new ArrivalWatch({
+      guest: parts,
+      entrySp: 0x8000n,
       atOnce: true,
       onArrival: (at, dispatched) => {
-        seen.push([at, dispatched]);
+        this.seen.push([at, dispatched]);
         return true;
       },
     });
-    expect(watch.enterBlock(0x100n, 9)).toBeUndefined();
-    expect(watch.enterBlock(0x100n, 10)).toBe(0x109n);
-    expect(seen).toEqual([[0x109n, false]]);
-    expect(watch.enterBlock(0x200n, 4)).toBeUndefined();
-    expect(watch.enterBlock(0x1040n, 4)).toBeUndefined();
-    expect(watch.enterBlock(0x300n, 4)).toBe(0x300n);
-    expect(seen[1]).toEqual([0x300n, true]);
+  }
+
+  enter(block: bigint, stackPointer: bigint, size = 4): bigint | undefined {
+    this.stackPointer = stackPointer;
+    return this.#watch.enterBlock(block, size);
+  }
+}
+
+describe('arrivals', () => {
+  test('reaching the site alone is no arrival, the instruction after it is', () => {
+    const guest = new Watched();
+    expect(guest.enter(0x100n, 0x8000n, 9)).toBeUndefined();
+    expect(guest.enter(0x100n, 0x8000n, 10)).toBe(0x109n);
+    expect(guest.enter(0x200n, 0x8000n)).toBeUndefined();
+    guest.enter(0x1000n, 0x7ff0n);
+    guest.enter(0x1040n, 0x7f00n);
+    expect(guest.enter(0x300n, 0x7ff8n)).toBe(0x300n);
+    expect(guest.seen).toEqual([
+      [0x109n, false],
+      [0x300n, true],
+    ]);
+  });
+
+  test('a handler anywhere in memory runs below the frame of its trampoline, and is none', () => {
+    const guest = new Watched();
+    guest.enter(0x1000n, 0x7ff0n);
+    expect(guest.enter(0x400n, 0x7f00n)).toBeUndefined();
+    // it calls a traced function, which is an arrival of its own
+    guest.enter(0x2000n, 0x7ee0n);
+    expect(guest.enter(0x410n, 0x7e00n)).toBeUndefined();
+    expect(guest.enter(0x300n, 0x7ee8n)).toBe(0x300n);
+    expect(guest.enter(0x420n, 0x7f00n)).toBeUndefined();
+    expect(guest.enter(0x109n, 0x7ff8n)).toBe(0x109n);
+    expect(guest.enter(0x310n, 0x7ff8n)).toBeUndefined();
+  });
+
+  test('a direct trampoline is one where a site or a common caller enters it, and a function where it is called', () => {
+    const sent = new Watched();
+    expect(sent.enter(0x500n, 0x7ff0n)).toBeUndefined();
+    expect(sent.enter(0x510n, 0x7f00n)).toBeUndefined();
+    expect(sent.enter(0x109n, 0x7ff8n)).toBe(0x109n);
+    const shared = new Watched(false);
+    shared.enter(0x1000n, 0x7ff0n);
+    expect(shared.enter(0x500n, 0x7ff0n)).toBeUndefined();
+    expect(shared.enter(0x300n, 0x7ff8n)).toBe(0x300n);
+    expect(new Watched(false).enter(0x500n, 0x7ff0n)).toBe(0x500n);
   });
 });

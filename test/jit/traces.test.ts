@@ -1,7 +1,7 @@
 // What may not be seen of traces: changes of code, faults, budgets, stacks and answers are those of the interpreter.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { bytesOfHex } from '../../src/address.ts';
-import type { Exit } from '../../src/engine/engine.ts';
+import type { EngineSnapshot, Exit } from '../../src/engine/engine.ts';
 import { Pair } from './pair.ts';
 
 const CODE = 0xffffffff81000000n;
@@ -127,6 +127,16 @@ describe('a fault in the middle of a trace', () => {
     expect(exit.instructions).toBe(120);
   });
 
+  test('of a REP instruction, after some iterations, leaves them done and the instruction uncounted', () => {
+    place('eb00 f3a5 c3'); // jmp to the next; rep movsd; ret
+    for (let i = 0; i < 4; i++) {
+      const exit = run({ rsi: DATA, rdi: DATA + 2n * PAGE - 20n, rcx: 9n });
+      expect(exit.instructions).toBe(1);
+      expect(exit.fault).toMatchObject({ access: 'write', address: DATA + 2n * PAGE });
+      expect(pair.register('rcx')).toBe(4n);
+    }
+  });
+
   test('of a return to an address that is not canonical comes before the return', () => {
     place('ffc9 75fc 56 c3'); // dec ecx; jnz; push rsi; ret
     for (let i = 0; i < 4; i++) {
@@ -196,6 +206,30 @@ describe('the stack frame of a trace', () => {
     expect(pair.register('rax')).toBe(36n);
     run({ rax: 1n, rcx: 5n, r14: SP - 0x3cn });
   });
+});
+
+test('going back to a snapshot takes back what traces wrote, and code that changed since', () => {
+  place(FRAME_LOOP);
+  run({ rax: 0n, rcx: 20n });
+  const taken = new Map<object, EngineSnapshot>();
+  pair.each(({ engine }) => taken.set(engine, engine.snapshots.take()));
+  const before: string[] = [];
+  pair.each(({ engine }) => before.push(Buffer.from(engine.read(STACK, 0x4000)).toString('latin1')));
+  for (let i = 0; i < 3; i++) {
+    run({ rax: 100n, rcx: 20n });
+    pair.write(CODE + 9n, Uint8Array.of(7));
+    run({ rax: 0n, rcx: 20n });
+    expect(pair.register('rax')).toBe(140n);
+    pair.each(({ engine }) => {
+      const snapshot = taken.get(engine);
+      if (snapshot !== undefined) engine.snapshots.restore(snapshot);
+    });
+    const after: string[] = [];
+    pair.each(({ engine }) => after.push(Buffer.from(engine.read(STACK, 0x4000)).toString('latin1')));
+    expect(after).toEqual(before);
+    run({ rax: 0n, rcx: 20n });
+    expect(pair.register('rax')).toBe(60n);
+  }
 });
 
 describe('what watches single instructions never meets a trace', () => {

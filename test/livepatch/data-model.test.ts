@@ -1,6 +1,7 @@
 // What a patch is made of, what is checked before anything happens, and how its originals are found (L1–L24).
 import { describe, expect, test } from 'vitest';
 import { opsTrampoline } from '../../src/ftrace/trampoline.ts';
+import { livepatchOps } from '../../src/livepatch/attach.ts';
 import type { Patch, PatchObject, PatchSpec } from '../../src/livepatch/patch.ts';
 import type { Machine } from '../../src/machine.ts';
 import { codeOf, fixture, func, machineWith, patchOf, patchOfObjects, shipped } from './patches.ts';
@@ -203,9 +204,9 @@ describe('the ops of a function', () => {
     const { livepatch, ftrace, images } = machine;
     livepatch.enable(patchOf('p', [func('checksum')]));
     const site = images.site(machine.address('vmlinux:checksum')) ?? 0n;
-    expect(codeOf(() => ftrace.register({ name: 'other', site, kind: 'args' }))).toBe('EBUSY');
+    expect(codeOf(() => ftrace.register(livepatchOps('other', site, 'args')))).toBe('EBUSY');
     expect(codeOf(() => ftrace.setEnabled(false))).toBe('EBUSY');
-    const place = ftrace.userOf(site)?.trampoline ?? 0n;
+    const place = ftrace.record(site)?.calls ?? 0n;
     const parts = {
       handler: machine.address('tramp64_gate'),
       returnThunk: machine.address('__x86_return_thunk'),
@@ -225,7 +226,8 @@ describe('the ops of a function', () => {
     expect(machine.log.take()).toContain("livepatch: failed to find location for function 'untraced'");
     expect(machine.probe('vmlinux:plain').name).toMatch(/^vmlinux:plain/);
     machine.livepatch.enable(patchOf('p', [func('plain')]));
-    expect(machine.ftrace.userOf(machine.images.site(machine.address('vmlinux:plain')) ?? 0n)?.name).toBe('plain');
+    const site = machine.images.site(machine.address('vmlinux:plain')) ?? 0n;
+    expect(machine.ftrace.record(site)?.users).toEqual(['plain']);
     machine.dispose();
   });
 });

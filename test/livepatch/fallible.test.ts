@@ -9,7 +9,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** The files that change a machine's patches and undo what they did: in them no call may fail without a point. */
 const UNDOING = ['attach', 'callbacks', 'init', 'lifecycle', 'modules', 'nops', 'patch-list', 'transition']
   .map((name) => `src/livepatch/${name}.ts`)
-  .concat('src/ftrace/ftrace.ts');
+  .concat('src/ftrace/ftrace.ts', 'src/ftrace/copies.ts');
 
 const HANDLE = 'fails only for a handle that names nothing, and the handles are our own';
 
@@ -27,6 +27,10 @@ const NEED_NONE: Readonly<Record<string, string>> = {
   verifySite: 'is made by way of `site-verify`, but for unregister',
   write: 'writes to a site or trampoline that is mapped: it was read, or handed out, just before',
   callBytes: 'encodes a call whose reach was checked when its trampoline was made',
+  checkHashes: 'refuses before anything is changed (F40, F45)',
+  enterSites: 'refuses before anything is changed (F40, F41)',
+  add: 'is undone as a failed registration where the heap of 1 GiB is full',
+  rehash: 'takes the place of a hash that is at most as large, or is undone with the filter',
   copy: 'is undone as a failed registration where the copy does not reach',
 };
 

@@ -138,8 +138,13 @@ function failOnce(machine: Machine, step: Step, point: FaultPoint, where: string
     if (point !== 'site-verify') expect(error, where).toBeUndefined();
     return;
   }
-  expect(error?.code, where).toBe(FAULT_POINTS[point].errno);
   expectInvariants(machine, where);
+  // without memory for its trampoline a site calls the common caller (F28)
+  if (point === 'trampoline-allocation') {
+    expect(error, where).toBeUndefined();
+    return;
+  }
+  expect(error?.code, where).toBe(FAULT_POINTS[point].errno);
   const after = stateOf(machine, NAMES);
   // a mismatch that shows up only when a transition completes leaves it running, to be completed later
   if (point === 'site-verify' && machine.livepatch.transition !== undefined) {
@@ -212,7 +217,10 @@ const unapplied = (error: number, ...lines: string[]): string[] => [
 ];
 
 /** What each failure logs (3.2a): in enabling a patch of vmlinux, and in loading a module that it patches. */
-const LOGS: Readonly<Record<FaultPoint, { enable: readonly string[]; load?: readonly string[] }>> = {
+/** Of all that fail; without memory for a trampoline nothing does. */
+const LOGS: Readonly<
+  Record<Exclude<FaultPoint, 'trampoline-allocation'>, { enable: readonly string[]; load?: readonly string[] }>
+> = {
   'module-get': { enable: [] },
   'sysfs-patch': { enable: [] },
   'nop-allocation': { enable: [] },
@@ -261,14 +269,10 @@ const LOGS: Readonly<Record<FaultPoint, { enable: readonly string[]; load?: read
     enable: unpatchable("failed to register ftrace handler for function 'checksum' (-22)"),
     load: unapplied(-22, "failed to register ftrace handler for function 'checksum' (-22)"),
   },
-  'trampoline-allocation': {
-    enable: unpatchable("failed to register ftrace handler for function 'checksum' (-12)"),
-    load: unapplied(-12, "failed to register ftrace handler for function 'checksum' (-12)"),
-  },
 };
 
 describe('the log of a failure', () => {
-  test.each(Object.entries(LOGS) as [FaultPoint, (typeof LOGS)[FaultPoint]][])(
+  test.each(Object.entries(LOGS) as [FaultPoint, (typeof LOGS)[keyof typeof LOGS]][])(
     'of %s has the lines of 6.12 (L20, L31, L46, L65)',
     async (point, lines) => {
       const machine = await machineOf({});
@@ -284,7 +288,9 @@ describe('the log of a failure', () => {
   );
 
   test.each(
-    (Object.entries(LOGS) as [FaultPoint, (typeof LOGS)[FaultPoint]][]).filter(([, { load }]) => load !== undefined),
+    (Object.entries(LOGS) as [FaultPoint, (typeof LOGS)[keyof typeof LOGS]][]).filter(
+      ([, { load }]) => load !== undefined,
+    ),
   )('of %s while a module loads has the lines of 6.12 (L65)', async (point, lines) => {
     const machine = await machineOf({});
     enable(A)(machine);

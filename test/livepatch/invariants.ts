@@ -25,7 +25,7 @@ export function stateOf(machine: Machine, modules: readonly string[]): object {
   return {
     text: textOf(machine),
     stacks: sitesOf(machine).map((site) => livepatch.stack(site)),
-    users: sitesOf(machine).map((site) => machine.ftrace.userOf(site)?.name),
+    users: sitesOf(machine).map((site) => machine.ftrace.record(site)?.users),
     patches: livepatch.patches.map(({ name, enabled, forced }) => ({ name, enabled, forced })),
     transition: livepatch.transition,
     tasks: tasks.all.map(({ name, handle }) => `${name} ${core.patchState(handle)}`),
@@ -55,10 +55,11 @@ export function expectInvariants(machine: Machine, where = ''): void {
   for (const site of sitesOf(machine)) {
     const stack = livepatch.stack(site);
     const bytes = hexBytes(machine.read(site, 5));
-    const user = ftrace.userOf(site);
+    const [user] = ftrace.usersOf(site);
+    const calls = user === undefined ? undefined : (user.trampoline ?? ftrace.callers.caller.args);
     // I1, L34
     expect(user !== undefined, `I1 ${where}`).toBe(stack.length > 0);
-    expect(bytes, `I1 ${where}`).toBe(hexBytes(user === undefined ? NOP5 : callBytes(site, user.trampoline)));
+    expect(bytes, `I1 ${where}`).toBe(hexBytes(calls === undefined ? NOP5 : callBytes(site, calls)));
     // I6
     const listed = livepatch.patches
       .flatMap((patch) => patch.objects.flatMap(({ funcs }) => funcs.map((func) => ({ patch: patch.name, func }))))

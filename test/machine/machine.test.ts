@@ -190,7 +190,7 @@ describe('a machine in the lower half, as a process would hold it', () => {
         });
         expect(results[1], engine).toEqual(results[0]);
         expect(low.address('vmlinux:checksum')).toBeLessThan(1n << 31n);
-        expect(low.ftrace.userOf(low.images.site(low.address('vmlinux:checksum')) ?? 0n)?.trampoline).toBeLessThan(
+        expect(low.ftrace.record(low.images.site(low.address('vmlinux:checksum')) ?? 0n)?.calls).toBeLessThan(
           1n << 31n,
         );
         high.dispose();

@@ -88,7 +88,7 @@ describe('a dispatch broken from outside is noticed', () => {
 
   test('the trampoline does not restore rdi (trampoline bytes)', async () => {
     const reason = await verifyBroken((machine, site) => {
-      const trampoline = machine.ftrace.userOf(site)?.trampoline ?? 0n;
+      const trampoline = machine.ftrace.usersOf(site)[0]?.trampoline ?? 0n;
       const code = hexBytes(machine.read(trampoline, 256));
       const restore = code.indexOf('488b7c2470') / 2; // mov rdi, [rsp + 0x70]
       // the second patch finds it overwritten already

@@ -169,6 +169,13 @@ void ftrace_count_func(u64 ip, u64 parent, struct ftrace_ops *ops, struct pt_reg
 	ops->priv++;
 }
 
+// A tracer that counts its calls and hands them to its user's function.
+void ftrace_call_func(u64 ip, u64 parent, struct ftrace_ops *ops, struct pt_regs *regs)
+{
+	ops->priv++;
+	((ftrace_func *)ops->extra)(ip, parent, ops, regs);
+}
+
 // Sends the call to a direct trampoline where others share the site (F26, F45).
 void call_direct_funcs(u64 ip, u64 parent, struct ftrace_ops *ops, struct pt_regs *regs)
 {
@@ -176,9 +183,11 @@ void call_direct_funcs(u64 ip, u64 parent, struct ftrace_ops *ops, struct pt_reg
 	regs->orig_ax = ops->extra;
 }
 
-// The probes of one ops; a handler sees ip as after a breakpoint, and ip is as before for those after it (F42).
+// The probes of one ops. A handler sees ip as after a breakpoint, and after a NOP5 the second time; those after it see
+// it as before. A probe that is hit from inside another one's handler is missed (F42).
 void kprobe_ftrace_handler(u64 ip, u64 parent, struct ftrace_ops *ops, struct pt_regs *regs)
 {
+	struct task_struct *task = current_task();
 	struct kprobe *probe;
 	int bit = guard_enter(GUARD_FTRACE);
 
@@ -190,63 +199,112 @@ void kprobe_ftrace_handler(u64 ip, u64 parent, struct ftrace_ops *ops, struct pt
 
 		if (probe->addr != ip)
 			continue;
+		if (task->running_kprobe) {
+			probe->missed++;
+			continue;
+		}
 		probe->hits++;
+		task->running_kprobe = probe;
 		regs->ip = ip + 1;
-		if (!probe->pre_handler || !probe->pre_handler(probe, regs))
+		if (!probe->pre_handler || !probe->pre_handler(probe, regs)) {
+			regs->ip = ip + 5;
+			if (probe->post_handler)
+				probe->post_handler(probe, regs, 0);
 			regs->ip = before;
+		}
+		task->running_kprobe = 0;
 	}
 	guard_leave(bit);
 }
 
-extern char return_to_handler[];
+// The graph user; absent where there is none: a return that is still hooked then only returns.
+struct fgraph *ftrace_graph;
+// How many returns a task may have hooked, and what they return to; the host sets both, by the kernel's version.
+u64 ftrace_graph_depth;
+u64 ftrace_graph_hook;
 
-// Notes where the call returns, and has it return to return_to_handler; not where the shadow stack is full (F47).
+// Notes where the call returns. Not 0 where the shadow stack is full, or the user does not want the call (F47).
+static int graph_enter(struct task_struct *task, u64 *slot, u64 func, struct fgraph *user)
+{
+	struct graph_ent ent = { func, task->curr_ret_stack + 1 };
+	struct ret_stack *entry;
+
+	if (rare((u64)ent.depth >= ftrace_graph_depth)) {
+		user->overrun++;
+		return -1;
+	}
+	entry = &task->ret_stack[ent.depth];
+	entry->ret = *slot;
+	entry->func = func;
+	entry->retp = slot;
+	barrier();
+	read_once(task->curr_ret_stack) = ent.depth;
+	if (!user->entry || user->entry(&ent, user))
+		return 0;
+	task->curr_ret_stack--;
+	return -1;
+}
+
+// Has the call return to the hook (F47).
 void ftrace_graph_func(u64 ip, u64 parent, struct ftrace_ops *ops, struct pt_regs *regs)
 {
-	struct task_struct *task = current_task();
 	u64 *slot = (u64 *)regs->sp;
 	int bit = guard_enter(GUARD_FTRACE);
 
 	(void)parent;
 	if (bit < 0)
 		return;
-	if (task->curr_ret_stack < RET_STACK_DEPTH - 1) {
-		struct ret_stack *entry = &task->ret_stack[++task->curr_ret_stack];
-
-		entry->ret = *slot;
-		entry->func = ip;
-		*slot = (u64)return_to_handler;
+	if (!graph_enter(current_task(), slot, ip, (struct fgraph *)ops->extra)) {
+		*slot = ftrace_graph_hook;
 		ops->priv++;
 	}
 	guard_leave(bit);
 }
 
-u64 ftrace_graph_returns;
-
 __attribute__((used)) u64 ftrace_return_to_handler(void)
 {
 	struct task_struct *task = current_task();
+	struct fgraph *user = read_once(ftrace_graph);
+	struct ret_stack *entry;
+	u64 ret;
 
 	if (rare(task->curr_ret_stack < 0))
 		__builtin_trap();
-	ftrace_graph_returns++;
-	return task->ret_stack[task->curr_ret_stack--].ret;
+	entry = &task->ret_stack[task->curr_ret_stack];
+	ret = entry->ret;
+	if (user) {
+		struct graph_ent ent = { entry->func, task->curr_ret_stack };
+
+		user->returns++;
+		if (user->ret)
+			user->ret(&ent, user);
+	}
+	barrier();
+	task->curr_ret_stack--;
+	return ret;
 }
 
-// A hooked function returns here: its results are kept, the real return address takes the place of the slot.
-__asm__(".text\n.balign 16\n.globl return_to_handler\n.type return_to_handler, @function\n"
-	"return_to_handler:\n"
-	"	sub $24, %rsp\n"
-	"	mov %rax, (%rsp)\n"
-	"	mov %rdx, 8(%rsp)\n"
-	"	call ftrace_return_to_handler\n"
-	"	mov %rax, 16(%rsp)\n"
-	"	mov 8(%rsp), %rdx\n"
-	"	mov (%rsp), %rax\n"
-	"	add $16, %rsp\n"
-	"	jmp __x86_return_thunk\n"
-	".size return_to_handler, . - return_to_handler\n"
-	".balign 16\n.globl ftrace_stub\n.type ftrace_stub, @function\n"
+// A hooked function returns here: its results are kept, and the call to the next instruction makes room for the real
+// return address, so that calls and returns stay in balance. 6.12 keeps rbp beside rax and rdx (F47).
+#define RETURN_TO_HANDLER(name, size, more)                                                                            \
+	__asm__(".text\n.balign 16\n.globl " name "\n.type " name ", @function\n" name ":\n"                             \
+		"	sub $" size ", %rsp\n"                                                                                 \
+		"	mov %rax, (%rsp)\n"                                                                                    \
+		"	mov %rdx, 8(%rsp)\n" more                                                                              \
+		"	call ftrace_return_to_handler\n"                                                                       \
+		"	mov %rax, %rdi\n"                                                                                      \
+		"	mov 8(%rsp), %rdx\n"                                                                                   \
+		"	mov (%rsp), %rax\n"                                                                                    \
+		"	add $" size ", %rsp\n"                                                                                 \
+		"	call 1f\n"                                                                                             \
+		"	int3\n"                                                                                                \
+		"1:	mov %rdi, (%rsp)\n"                                                                                    \
+		"	jmp __x86_return_thunk\n"                                                                              \
+		".size " name ", . - " name "\n")
+RETURN_TO_HANDLER("return_to_handler_6_1", "16", "	mov %rbp, %rdi\n");
+RETURN_TO_HANDLER("return_to_handler_6_12", "24", "	mov %rbp, 16(%rsp)\n	mov %rsp, %rdi\n");
+
+__asm__(".balign 16\n.globl ftrace_stub\n.type ftrace_stub, @function\n"
 	"ftrace_stub:\n"
 	"	jmp __x86_return_thunk\n"
 	".size ftrace_stub, . - ftrace_stub\n");

@@ -34,7 +34,7 @@ struct ftrace_ops {
 	struct ftrace_ops *next;
 	u64 flags;
 	u64 priv;
-	u64 extra; // direct: where calls go; graph: returns counted; kprobe: the probes
+	u64 extra; // direct: where calls go; graph: struct fgraph; kprobe: the probes; ftrace_call_func: what it calls
 	struct ftrace_hash *notrace, *filter;
 	u64 unused[11];
 	u64 trampoline, trampoline_size;
@@ -64,21 +64,35 @@ struct klp_func {
 struct kprobe {
 	struct kprobe *next;
 	u64 addr;
-	u64 hits;
+	u64 hits, missed;
 	int (*pre_handler)(struct kprobe *, struct pt_regs *);
+	void (*post_handler)(struct kprobe *, struct pt_regs *, u64 flags);
 };
 
-// A call whose return is hooked (F47).
+// What a graph user is told at a function's entry and at its return; either function may be absent (F47).
+struct graph_ent {
+	u64 func;
+	int depth;
+};
+struct fgraph {
+	int (*entry)(struct graph_ent *, struct fgraph *);
+	void (*ret)(struct graph_ent *, struct fgraph *);
+	u64 returns, overrun;
+};
+
+// A call whose return is hooked: where it returns, whose call it is, and where the hooked address stands (F47).
 struct ret_stack {
 	u64 ret, func;
+	u64 *retp;
 };
-#define RET_STACK_DEPTH 50
+#define RET_STACK_MOST 122
 
 struct task_struct {
 	u64 trace_recursion;
 	int patch_state;
 	int curr_ret_stack;
-	struct ret_stack ret_stack[RET_STACK_DEPTH];
+	struct kprobe *running_kprobe;
+	struct ret_stack ret_stack[RET_STACK_MOST];
 };
 
 #define PATCH_IDLE -1

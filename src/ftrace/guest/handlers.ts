@@ -2,8 +2,10 @@
 import type { Core, TaskHandle } from '../../core/core.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { Arena } from '../code-arena.ts';
+import type { KernelVersion } from '../trampoline.ts';
 import { GuestFuncStacks } from './func-stacks.ts';
 import { readU64 } from './memory.ts';
+import { ShadowStacks } from './shadow-stack.ts';
 import { GuestTasks } from './tasks.ts';
 import { HandlerText } from './text.ts';
 
@@ -21,6 +23,7 @@ export interface HandlerWarnings {
 export interface HandlersParts {
   engine: Engine;
   core: Core;
+  kernel: KernelVersion;
   /** Where code and data of the handlers go, within rel32 reach of every trampoline. */
   text: bigint;
   /** Room for structs. */
@@ -38,16 +41,18 @@ export class Handlers {
   readonly text: HandlerText;
   readonly heap: Arena;
   readonly tasks: GuestTasks;
+  readonly shadowStacks: ShadowStacks;
   readonly #engine: Engine;
   readonly #core: Core;
   #stacks: GuestFuncStacks | undefined;
 
-  constructor({ engine, core, text, heap, perCpu, routines, held }: HandlersParts) {
+  constructor({ engine, core, kernel, text, heap, perCpu, routines, held }: HandlersParts) {
     this.#engine = engine;
     this.#core = core;
     this.text = new HandlerText(engine, text, routines);
     this.heap = new Arena(engine, heap.base, heap.size, 'rw', held);
     this.tasks = new GuestTasks(engine, core, this.heap, perCpu);
+    this.shadowStacks = new ShadowStacks(engine, this.text, this.tasks, kernel);
   }
 
   /** Keeps the func stacks in guest memory from now on, for klp_ftrace_handler. */

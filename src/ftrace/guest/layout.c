@@ -35,13 +35,22 @@ void layout(void)
 	FIELD(probeNext, kprobe, next);
 	FIELD(probeAddr, kprobe, addr);
 	FIELD(probeHits, kprobe, hits);
+	FIELD(probeMissed, kprobe, missed);
 	FIELD(probePre, kprobe, pre_handler);
+	FIELD(probePost, kprobe, post_handler);
 	SIZE(probe, kprobe);
+	FIELD(graphEntry, fgraph, entry);
+	FIELD(graphReturn, fgraph, ret);
+	FIELD(graphReturns, fgraph, returns);
+	FIELD(graphOverrun, fgraph, overrun);
+	SIZE(graph, fgraph);
 	FIELD(taskRecursion, task_struct, trace_recursion);
 	FIELD(taskPatchState, task_struct, patch_state);
 	FIELD(taskRetIndex, task_struct, curr_ret_stack);
 	FIELD(taskRetStack, task_struct, ret_stack);
 	SIZE(retEntry, ret_stack);
+	FIELD(taskKprobe, task_struct, running_kprobe);
+	VALUE(retStackMost, RET_STACK_MOST);
 	SIZE(task, task_struct);
 	VALUE(perCpuCurrent, PERCPU_CURRENT);
 	VALUE(perCpuPreemptCount, PERCPU_PREEMPT_COUNT);
@@ -49,4 +58,6 @@ void layout(void)
 	VALUE(preemptHardirq, PREEMPT_HARDIRQ & -PREEMPT_HARDIRQ);
 	VALUE(preemptNmi, PREEMPT_NMI & -PREEMPT_NMI);
 	VALUE(guardFtrace, GUARD_FTRACE);
+	VALUE(guardList, GUARD_LIST);
+	VALUE(guardTransition, GUARD_TRANSITION);
 }

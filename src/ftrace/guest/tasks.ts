@@ -72,6 +72,64 @@ export class GuestTasks {
     writeU64(this.#engine, place, held ? bits | mask : bits & ~mask);
   }
 
+  /** The struct of a task that has run; undefined before. */
+  placeOf(task: TaskHandle): bigint | undefined {
+    return this.#places.get(task);
+  }
+
+  /**
+   * Takes the current task's guard that the list func and the assist func share (F44).
+   * @returns the bit, or undefined: refused
+   */
+  enterListGuard(): number | undefined {
+    return this.#enter(LAYOUT.guardList);
+  }
+
+  leaveListGuard(bit: number): void {
+    this.#setCurrent(bit, false);
+  }
+
+  /** Whether the guard of handlers would refuse the current task, by what guest code has taken of it (F44). */
+  refusesHandlers(): boolean {
+    if (this.#current === undefined) return false;
+    const held = this.#held();
+    const bit = LAYOUT.guardFtrace + this.#contextBit();
+    return (
+      (held & (1n << BigInt(bit))) !== 0n && (held & (1n << BigInt(LAYOUT.guardFtrace + LAYOUT.guardTransition))) !== 0n
+    );
+  }
+
+  #enter(guard: number): number | undefined {
+    const held = this.#held();
+    const bit = [guard + this.#contextBit(), guard + LAYOUT.guardTransition].find(
+      (one) => (held & (1n << BigInt(one))) === 0n,
+    );
+    if (bit !== undefined) this.#setCurrent(bit, true);
+    return bit;
+  }
+
+  /** By the preempt count, the context's bit in a guard: NMI 0, IRQ 1, softirq 2, normal 3. */
+  #contextBit(): number {
+    const count = this.preemptCount();
+    if ((count & (LAYOUT.preemptNmi * 0xf)) !== 0) return 0;
+    if ((count & (LAYOUT.preemptHardirq * 0xf)) !== 0) return 1;
+    return (count & LAYOUT.preemptSoftirq) !== 0 ? 2 : 3;
+  }
+
+  #held(): bigint {
+    return readU64(this.#engine, this.#place(this.#current ?? 0) + BigInt(LAYOUT.taskRecursion));
+  }
+
+  #setCurrent(bit: number, on: boolean): void {
+    const mask = 1n << BigInt(bit);
+    const held = this.#held();
+    writeU64(
+      this.#engine,
+      this.#place(this.#current ?? 0) + BigInt(LAYOUT.taskRecursion),
+      on ? held | mask : held & ~mask,
+    );
+  }
+
   /** A task that is gone is no longer the current one. */
   removed(task: TaskHandle): void {
     if (this.#current === task) this.#current = undefined;

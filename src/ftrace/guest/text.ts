@@ -15,11 +15,15 @@ export type HandlerSymbol =
   | 'ftrace_ops_list'
   | 'ftrace_ops_assist_func'
   | 'ftrace_count_func'
+  | 'ftrace_call_func'
   | 'call_direct_funcs'
   | 'kprobe_ftrace_handler'
   | 'ftrace_graph_func'
-  | 'ftrace_graph_returns'
-  | 'return_to_handler'
+  | 'ftrace_graph'
+  | 'ftrace_graph_depth'
+  | 'ftrace_graph_hook'
+  | 'return_to_handler_6_1'
+  | 'return_to_handler_6_12'
   | 'ftrace_stub';
 
 /** The object of handler.c at a fixed place. A machine that needs none of it never loads it. */

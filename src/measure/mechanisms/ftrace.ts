@@ -1,4 +1,5 @@
 // The rows of ftrace: tracers that visit a function on its way, each with the kernel's own trampolines.
+import { Ops } from '../../ftrace/ops.ts';
 import type { KernelVersion } from '../../ftrace/trampoline.ts';
 import type { Mechanism } from '../mechanism.ts';
 import { makeMachine } from './machine.ts';
@@ -22,7 +23,12 @@ export function ftraceRows(kernel: KernelVersion): Mechanism[] {
           handler: 'guest',
           reaches: TRACER,
           patch: (machine, site) =>
-            machine.ftrace.register({ name: 'hot', site, kind, handler: machine.address(TRACER) }),
+            machine.ftrace.register(
+              new Ops({
+                ...{ name: 'hot', filter: [site], func: machine.address(TRACER) },
+                flags: kind === 'regs' ? ['SAVE_REGS'] : [],
+              }),
+            ),
         }),
     }),
   );

@@ -86,7 +86,7 @@ function judgeDispatch(
   state: PatchState,
   { runs }: CallResult,
 ): string[] {
-  if (callee?.info.site === undefined) return [];
+  if (callee?.info.site === undefined || changedByOthers(machine, callee.info.site.address)) return [];
   const [top, below] = machine.livepatch.stack(callee.info.site.address);
   const chosen = top?.transition === true && state === 'unpatched' ? below : top;
   const entry = chosen?.nop === true ? undefined : chosen;
@@ -98,6 +98,11 @@ function judgeDispatch(
       ? `the original ${fullName(callee)}`
       : `${entry.newFunc} of '${entry.patch}', ${place} for a task that is ${state},`;
   return [`expected ${name} to run, got ${describePlace(machine, runs.address)}`];
+}
+
+/** Whether a user of ftrace other than livepatch may send calls of the site elsewhere (F40). */
+function changedByOthers({ ftrace }: Machine, site: bigint): boolean {
+  return ftrace.usersOf(site).some(({ ops }) => ops.has('IPMODIFY') && !ops.inText);
 }
 
 function whatRan(machine: Machine, callee: NamedFunction | undefined): string {

@@ -6,7 +6,10 @@ import type { JsonNode } from '../json.ts';
 import { fullName, type NamedFunction, needFunction } from '../names.ts';
 import type { Verb } from '../verb.ts';
 
-/** `{"site":"f","bytes":"0f1f440000"}` and `{"site":"f","calls":"nop|ops:f"}`. */
+/**
+ * `{"site":"f","bytes":"0f1f440000"}` and `{"site":"f","calls":"nop|ops:f|common|direct:x"}`: `ops` names a function
+ * that is livepatched, or a user of ftrace; `direct` such a user, or the trampoline itself.
+ */
 export const site: Verb = {
   keys: ['bytes', 'calls'],
   expects: ['bytes', 'calls'],
@@ -26,11 +29,12 @@ export const site: Verb = {
         broken.push(`site ${fullName(found)} at ${hex(place)}: expected ${hexBytes(bytes)}, got ${seen}`);
       }
       if (calls !== undefined && callsNode !== undefined) {
-        const wanted = calls === 'nop' ? undefined : trampolineOf(machine, calls, callsNode);
+        const wanted = calls === 'nop' ? undefined : targetsOf(machine, calls, place, callsNode);
         const target = callTarget(there, place);
-        const holds = calls === 'nop' ? hexBytes(there.subarray(0, SITE_SIZE)) === hexBytes(NOP5) : target === wanted;
-        if (!holds || (calls !== 'nop' && wanted === undefined)) {
-          const expected = calls === 'nop' ? 'a NOP5' : `a call of the trampoline of '${calls}'`;
+        const idle = hexBytes(there.subarray(0, SITE_SIZE)) === hexBytes(NOP5);
+        const holds = wanted === undefined ? idle : target !== undefined && wanted.includes(target);
+        if (!holds) {
+          const expected = wanted === undefined ? 'a NOP5' : `a call of ${describeTarget(calls)}`;
           const got = target === undefined ? seen : `call ${hex(target)}`;
           broken.push(`site ${fullName(found)} at ${hex(place)}: expected ${expected}, got ${got}`);
         }
@@ -40,22 +44,40 @@ export const site: Verb = {
   },
 };
 
-/** `nop`, or the function whose ops is called. */
+/** `nop`, `common`, or who is called. */
 function readCalls(node: JsonNode): string {
   const text = node.string();
-  if (text === 'nop') return text;
-  if (text.startsWith('ops:') && text.length > 4) return text.slice(4);
-  if (text === 'common' || text.startsWith('direct:')) throw node.error('ENOTSUPP', `'${text}' is not supported yet`);
-  throw node.error('EINVAL', `expected 'nop', 'ops:FUNCTION', 'common' or 'direct:NAME', got '${text}'`);
+  if (text === 'nop' || text === 'common' || /^(ops|direct):./.test(text)) return text;
+  throw node.error('EINVAL', `expected 'nop', 'ops:NAME', 'common' or 'direct:NAME', got '${text}'`);
+}
+
+function describeTarget(calls: string): string {
+  if (calls === 'common') return 'a common caller';
+  const name = calls.slice(calls.indexOf(':') + 1);
+  return calls.startsWith('ops:') ? `the trampoline of '${name}'` : `the direct trampoline of '${name}'`;
+}
+
+/** Where the site may call so that it calls what the step says. */
+function targetsOf(machine: Machine, calls: string, site: bigint, at: JsonNode): bigint[] {
+  const { ftrace, tracers } = machine;
+  const { args, regs } = ftrace.callers.caller;
+  if (calls === 'common') return [args, regs];
+  const name = calls.slice(calls.indexOf(':') + 1);
+  if (calls.startsWith('direct:')) {
+    if (!tracers.names.includes(name)) return [needFunction(machine, name, at).info.address];
+    const { directCall } = tracers.ops(name);
+    return directCall === undefined ? [] : [directCall];
+  }
+  const own = (user: { trampoline: bigint | undefined } | undefined): bigint[] =>
+    user?.trampoline === undefined ? [] : [user.trampoline];
+  const user = ftrace.usersOf(site).find(({ ops }) => ops.name === name && ops.directCall === undefined);
+  if (user !== undefined || tracers.names.includes(name)) return own(user);
+  return own(ftrace.usersOf(siteOf(needFunction(machine, name, at), at)).find(({ ops }) => ops.inText));
 }
 
 function siteOf({ info }: NamedFunction, at: JsonNode): bigint {
   if (info.site !== undefined) return info.site.address;
   throw at.error('ENODEV', `'${info.name}' has no site: ${info.reason}`);
-}
-
-function trampolineOf(machine: Machine, name: string, at: JsonNode): bigint | undefined {
-  return machine.ftrace.userOf(siteOf(needFunction(machine, name, at), at))?.trampoline;
 }
 
 /** Where the `call rel32` at `address` goes, or undefined where none stands there. */
