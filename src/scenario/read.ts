@@ -5,6 +5,7 @@ import type { ImageKind } from '../machine/images.ts';
 import { readCallbacks, readRoutine } from './callbacks.ts';
 import { JsonNode } from './json.ts';
 import { readParams } from './params.ts';
+import { checkReferences } from './references.ts';
 import {
   SCENARIO_FORMAT,
   type Scenario,
@@ -36,6 +37,7 @@ export function parseScenario(text: string, file?: string): Scenario {
   const images = root.need('images').array().map(readImage);
   if (images.length === 0) throw root.need('images').error('EINVAL', 'expected at least one image');
   unique(images.map(({ name, at }) => ({ name, at })));
+  checkReferences(images);
   const patches = (root.get('patches')?.array() ?? []).map((node) => ({ at: node, spec: readPatch(node) }));
   unique(patches.map(({ at, spec }) => ({ name: spec.name, at })));
   for (const { at, spec } of patches) {

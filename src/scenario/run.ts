@@ -65,8 +65,7 @@ export class ScenarioRun {
   /**
    * Makes the machine and loads the images.
    *
-   * @throws {ScenarioError} ENOENT an image file cannot be read
-   * @throws {ImageError} an image is wrong
+   * @throws {ScenarioError} ENOENT an image file cannot be read · and with the image's own code where it cannot be loaded
    * @throws {EngineError} as `Machine.create`
    */
   static async create(scenario: Scenario, options: RunScenarioOptions): Promise<ScenarioRun> {
@@ -98,7 +97,7 @@ export class ScenarioRun {
           ...(exit === undefined ? {} : { exit }),
         });
       };
-      for (const image of scenario.images) if (image.loaded) load(image.name);
+      for (const image of scenario.images) if (image.loaded) loadAtStart(image, () => load(image.name));
       return new ScenarioRun(scenario, machine, load);
     } catch (error) {
       machine.dispose();
@@ -141,6 +140,16 @@ export class ScenarioRun {
   /** Frees the machine; twice is harmless. */
   dispose(): void {
     this.machine.dispose();
+  }
+}
+
+/** An image that is wrong is a mistake of the file that names it; what its init returned is one as well. */
+function loadAtStart({ at }: ScenarioImage, load: () => void): void {
+  try {
+    load();
+  } catch (cause) {
+    if (!(cause instanceof TrampolineError) || cause instanceof ScenarioError || isNotJudged(cause)) throw cause;
+    throw at.error(cause.code, cause.message, cause);
   }
 }
 

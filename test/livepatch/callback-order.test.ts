@@ -106,3 +106,23 @@ test('turning round runs no pre_*: an enable ends with post_unpatch, a disable w
   ]);
   machine.dispose();
 });
+
+test('post_unpatch of an earlier life is not due in a later one that failed before it (L76, L77)', async () => {
+  const machine = await machineWith({ policy: 'strict-stack' });
+  const { livepatch } = machine;
+  machine.load(shipped('target.o'), { name: 'mod', kind: 'module' });
+  let answer = 0;
+  let ran = 0;
+  const patch = patchOfObjects('p', [
+    { name: null, funcs: [func('checksum')], callbacks: { prePatch: () => answer } },
+    { name: 'mod', funcs: [func('checksum')], callbacks: { postUnpatch: () => ran++ } },
+  ]);
+  livepatch.register(patch);
+  livepatch.enable(patch);
+  livepatch.disable('p');
+  expect(ran).toBe(1);
+  answer = -19;
+  expect(codeOf(() => livepatch.enable(patch))).toBe('ENODEV');
+  expect(ran).toBe(1);
+  machine.dispose();
+});

@@ -13,6 +13,8 @@ const SEED = Number(process.env.LIVEPATCH_SEED ?? 20240613);
 /** A tenth of what `npm run fuzz:livepatch` plays. */
 const SEQUENCES = 20_000;
 const UNICORN_SEQUENCES = 200;
+/** Milliseconds: half a minute of processor time, on a machine that may be busy with other things. */
+const TIMEOUT = 20 * 60_000;
 
 const EXAMPLES = fileURLToPath(new URL('../../src/examples', import.meta.url));
 const read: FileReader = async (path) => object(path.slice(EXAMPLES.length + 1));
@@ -21,7 +23,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-describe(`random sequences of operations, seed ${SEED}`, () => {
+describe(`random sequences of operations, seed ${SEED}`, { timeout: TIMEOUT }, () => {
   test('do what the plain model says, and meet each of the rules L36–L68 a hundred times (I1–I4, I6)', async () => {
     const hits = new Map<string, number>();
     const failure = await campaign({ engine: 'wasm', seed: SEED, sequences: SEQUENCES, cpuEvery: 10, hits });

@@ -60,6 +60,8 @@ export class Model {
   running: { patch: ModelPatch; target: Target; tries: number } | undefined;
   tasks = new Map<string, State>();
   onCpu = new Set<string>();
+  /** Where parked tasks sleep: in an original, by its name, or in the new function of a patch, by the patch's. */
+  sleeping = new Map<string, string>();
   /** Patch modules that are inserted; those that are held cannot be removed. */
   inserted = new Set<string>();
   held = new Set<string>();
@@ -170,7 +172,7 @@ export class Model {
 
   switchTask(task: string): Answer {
     if (!this.running) return 'EINVAL';
-    if (!this.onCpu.has(task)) this.tasks.set(task, this.running.target);
+    this.trySwitch(task);
     this.completeIfDone();
     return undefined;
   }
@@ -183,6 +185,19 @@ export class Model {
   setOnCpu(task: string, on: boolean): Answer {
     if (on) this.onCpu.add(task);
     else this.onCpu.delete(task);
+    if (this.auto) this.tryAll();
+    return undefined;
+  }
+
+  /** A call that stops where it arrives; of a module's own code none, since the module may go. */
+  park(func: string, task: string): Answer {
+    if (this.sleeping.has(task)) return 'EBUSY';
+    this.sleeping.set(task, this.runs(func, task) ?? func);
+    return undefined;
+  }
+
+  resume(task: string): Answer {
+    if (!this.sleeping.delete(task)) return 'EINVAL';
     if (this.auto) this.tryAll();
     return undefined;
   }
@@ -426,10 +441,45 @@ export class Model {
     else this.completeIfDone();
   }
 
+  /** What keeps a task from the target (L69). */
+  blocked(task: string): 'EBUSY' | 'EADDRINUSE' | undefined {
+    if (!this.running || this.tasks.get(task) === this.running.target) return undefined;
+    if (this.onCpu.has(task)) return 'EBUSY';
+    const code = this.sleeping.get(task);
+    if (code === undefined) return undefined;
+    this.hit('L70');
+    return this.isChecked(code) ? 'EADDRINUSE' : undefined;
+  }
+
+  /**
+   * Whether code must be on no stack (L70): going back, the new functions of the patch; going forward, what each of its
+   * funcs replaces.
+   */
+  private isChecked(code: string): boolean {
+    if (!this.running) return false;
+    const { patch, target } = this.running;
+    for (const object of patch.objects.filter(({ patched }) => patched)) {
+      for (const func of [...object.funcs, ...object.nops]) {
+        const stack = this.stacks.get(func) ?? [];
+        const at = stack.findIndex((entry) => entry.patch === patch);
+        const left = target === 'unpatched' ? stack[at] : stack[at + 1];
+        if (code === (left === undefined || left.nop ? func : left.patch.name)) return true;
+      }
+    }
+    return false;
+  }
+
+  private trySwitch(task: string): void {
+    if (!this.running) return;
+    const why = this.blocked(task);
+    if (why !== undefined) this.hit('L69');
+    else this.tasks.set(task, this.running.target);
+  }
+
   private tryAll(): void {
     const { running } = this;
     if (!running) return;
-    for (const task of this.tasks.keys()) if (!this.onCpu.has(task)) this.tasks.set(task, running.target);
+    for (const task of this.tasks.keys()) this.trySwitch(task);
     if (!this.done()) {
       if (running.tries === SIGNALS_TIMEOUT) this.klp('signaling remaining tasks');
       running.tries++;

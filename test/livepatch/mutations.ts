@@ -40,7 +40,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ),
   core(
     'dispatch',
-    'patched tasks run what is below (L39)',
+    'a patched task counts as an idle one, which the kernel warns of (L39, L41)',
     'if (task.patchState == PATCHED) {',
     'if (task.patchState == 7) {',
   ),

@@ -13,6 +13,9 @@ export const NEW_FUNCS = ['checksum', 'fibonacci', 'sum_eight', 'sort_items', 'o
   (one) => `livepatch_${one}`,
 );
 
+/** As many zeros as any of the functions has arguments in registers; none of them minds. */
+export const ZEROS = [0, 0, 0, 0, 0, 0];
+
 const object = (name: string) => new Uint8Array(readFileSync(new URL(`../../src/examples/${name}`, import.meta.url)));
 const TARGET = object('target.o');
 const FIX_B = object('fix-b.o');
@@ -46,6 +49,8 @@ export class Player {
   readonly #vmlinux: readonly Place[];
   #mod: readonly Place[] = [];
   #generation = 0;
+  /** What the last attempt to switch a task gave. */
+  #attempt: string | undefined;
   /** What was written in one operation, for the order of writes (L43). */
   readonly #writes: string[] = [];
 
@@ -111,9 +116,19 @@ export class Player {
     if (operation.do === 'recursion') this.#recursion(at, operation, model);
     if (operation.do === 'idle') this.#idleTask(at, operation, model);
     this.#writes.length = 0;
+    // of the module's own code none sleeps, since the module may go
+    if (operation.do === 'park' && !this.#mayPark(operation, model)) return;
     const before = model.running;
-    const got = codeOf(() => this.#act(operation, specs));
+    const blocked = operation.do === 'switch' ? model.blocked(operation.task) : undefined;
+    this.#attempt = undefined;
+    const got = codeOf(() => this.#act(operation, specs, model));
     const expected = answerOf(operation, plans, model);
+    if (this.#attempt !== undefined && this.#attempt !== (blocked ?? 'ok')) {
+      throw new Difference(
+        at,
+        `${describeOperation(operation)} expected ${blocked ?? 'ok'}, got ${this.#attempt} (L69, L70)`,
+      );
+    }
     if (got !== expected) {
       throw new Difference(at, `${describeOperation(operation)} expected ${expected ?? 'ok'}, got ${got ?? 'ok'}`);
     }
@@ -130,7 +145,7 @@ export class Player {
       throw new Difference(at, `a func was pushed before the tasks had a state (L43): ${order}`);
   }
 
-  #act(operation: Operation, specs: readonly PatchSpec[]): void {
+  #act(operation: Operation, specs: readonly PatchSpec[], model: Model): void {
     const machine = this.#machine;
     const { livepatch } = machine;
     const spec = 'patch' in operation ? specs[operation.patch] : undefined;
@@ -167,11 +182,18 @@ export class Player {
       case 'unloadModule':
         machine.unload('mod');
         break;
+      case 'park':
+        this.#park(operation, model);
+        break;
+      case 'resume':
+        machine.resume(operation.task);
+        livepatch.settle();
+        break;
       case 'loadVmlinux':
         livepatch.moduleComing('vmlinux');
         break;
       case 'switch':
-        livepatch.switchTasks([operation.task]);
+        this.#attempt = livepatch.switchTasks([operation.task])[0]?.answer;
         break;
       case 'tick':
         livepatch.tick(operation.count);
@@ -182,6 +204,19 @@ export class Player {
         break;
       default:
     }
+  }
+
+  #mayPark({ func, task }: { func: string; task: string }, model: Model): boolean {
+    return (
+      this.#placeOf(func, model) !== undefined && (model.runs(func, task) !== undefined || !func.startsWith('mod:'))
+    );
+  }
+
+  /** Calls a function and stops where the model says that it arrives; EINVAL where the call does not come there. */
+  #park({ func, task }: { func: string; task: string }, model: Model): void {
+    const site = this.#placeOf(func, model)?.site ?? 0n;
+    const until = this.#addressOf(model.runs(func, task)) ?? site + 5n;
+    this.#machine.park(func, ZEROS.map(BigInt), until, { task });
   }
 
   #compare(at: number, model: Model): void {
@@ -242,7 +277,7 @@ export class Player {
     const calls = [{ func: turn?.func ?? '', task: TASKS[at % TASKS.length] ?? '' }];
     if (operation.do === 'call') calls.push(operation);
     for (const { func, task } of calls) {
-      if (func.startsWith('mod:') && !model.modLoaded) continue;
+      if ((func.startsWith('mod:') && !model.modLoaded) || model.sleeping.has(task)) continue;
       const wanted = model.runs(func, task);
       const { name, changed, returnsToCaller } = this.#machine.probe(func, { task });
       const expected = wanted === undefined ? func : `${FIXES}:${NEW_FUNCS[numberOf(wanted)]}`;
@@ -309,6 +344,7 @@ export class Player {
     const machine = this.#machine;
     const { livepatch, tasks } = machine;
     for (const task of TASKS) tasks.need(task).onCpu = false;
+    for (const task of model.sleeping.keys()) machine.resume(task);
     livepatch.tick();
     for (const { name, enabled } of [...livepatch.patches].reverse()) {
       if (enabled) livepatch.disable(name);
@@ -354,6 +390,10 @@ export function answerOf(operation: Operation, plans: readonly PatchPlan[], mode
       return model.switchTask(operation.task);
     case 'tick':
       return model.tick(operation.count);
+    case 'park':
+      return model.park(operation.func, operation.task);
+    case 'resume':
+      return model.resume(operation.task);
     case 'onCpu':
       return model.setOnCpu(operation.task, operation.on);
     default:

@@ -1,10 +1,10 @@
 // A sequence as a scenario file: after each operation everything that the plain model knows is expected.
 import { FUNCTIONS, Model, type PatchPlan } from './model.ts';
-import { answerOf, FIXES, NEW_FUNCS, numberOf } from './play.ts';
+import { answerOf, FIXES, NEW_FUNCS, numberOf, ZEROS } from './play.ts';
 import { describeOperation, type Operation, type Sequence, TASKS } from './sequence.ts';
 
-/** As many zeros as any of the functions has arguments in registers; none of them minds. */
-const ZEROS = [0, 0, 0, 0, 0, 0];
+/** Behind ENDBR64 and the site, where the body of every function of target.o begins. */
+const BODY = '+0x9';
 
 /**
  * The scenario of a sequence, which `tramp64 verify` runs.
@@ -12,17 +12,8 @@ const ZEROS = [0, 0, 0, 0, 0, 0];
  */
 export function scenarioOf({ policy, auto, patches, operations }: Sequence, objects: string): object {
   const model = new Model(TASKS, auto, policy);
-  const steps = operations.flatMap((operation) => {
-    const running = model.running?.patch.name;
-    const fails = answerOf(operation, patches, model);
-    const step = stepOf(operation, patches, running);
-    if (step === undefined) {
-      model.log = [];
-      return [];
-    }
-    const note = describeOperation(operation);
-    return [{ ...step, ...(fails === undefined ? {} : { fails }), note }, ...expectations(model)];
-  });
+  const steps = operations.flatMap((operation) => stepsOf(operation, patches, model));
+  steps.push(...ending(model).flatMap((next) => next().flatMap((operation) => stepsOf(operation, patches, model))));
   const file = (name: string): string => `${objects}/${name}`;
   return {
     format: 'tramp64-scenario/1',
@@ -35,6 +26,33 @@ export function scenarioOf({ policy, auto, patches, operations }: Sequence, obje
     patches: patches.map(patchOf),
     steps,
   };
+}
+
+/** An operation, and all that the model expects after it. */
+function stepsOf(operation: Operation, patches: readonly PatchPlan[], model: Model): object[] {
+  const step = stepOf(operation, patches, model);
+  if (step === undefined) return [];
+  const fails = answerOf(operation, patches, model);
+  const note = describeOperation(operation);
+  return [{ ...step, ...(fails === undefined ? {} : { fails }), note }, ...expectations(model)];
+}
+
+/** What ends every sequence: no task is kept from switching, each patch is disabled, the module goes. */
+function ending(model: Model): (() => Operation[])[] {
+  return [
+    () => [...model.onCpu].map((task) => ({ do: 'onCpu', task, on: false })),
+    () => [...model.sleeping.keys()].map((task) => ({ do: 'resume', task })),
+    () => [{ do: 'tick', count: 1 }],
+    () =>
+      [...model.patches]
+        .reverse()
+        .filter(({ enabled }) => enabled)
+        .flatMap(({ name }) => [
+          { do: 'disable', patch: numberOf(name) },
+          { do: 'tick', count: 1 },
+        ]),
+    () => (model.modLoaded ? [{ do: 'unloadModule' }] : []),
+  ];
 }
 
 function patchOf({ name, replace, vmlinux, mod, refuses, version }: PatchPlan): object {
@@ -59,9 +77,9 @@ function patchOf({ name, replace, vmlinux, mod, refuses, version }: PatchPlan): 
 }
 
 /** The step of an operation; undefined where scenarios have none, since only the core can be brought to it. */
-function stepOf(operation: Operation, patches: readonly PatchPlan[], running: string | undefined): object | undefined {
+function stepOf(operation: Operation, patches: readonly PatchPlan[], model: Model): object | undefined {
   const name = 'patch' in operation ? (patches[operation.patch]?.name ?? '') : '';
-  const moving = running ?? patches[0]?.name;
+  const moving = model.running?.patch.name ?? patches[0]?.name;
   switch (operation.do) {
     case 'write':
       return { sysfs: `${name}/enabled`, write: '1' };
@@ -78,6 +96,10 @@ function stepOf(operation: Operation, patches: readonly PatchPlan[], running: st
       return { tick: operation.count };
     case 'onCpu':
       return { task: operation.task, onCpu: operation.on };
+    case 'park':
+      return parkStep(operation, model);
+    case 'resume':
+      return { task: operation.task, resume: true };
     case 'call':
     case 'recursion':
     case 'idle':
@@ -92,6 +114,7 @@ function stepOf(operation: Operation, patches: readonly PatchPlan[], running: st
 function expectations(model: Model): object[] {
   const { log } = model;
   model.log = [];
+  const awake = TASKS.filter((task) => !model.sleeping.has(task));
   const there = FUNCTIONS.filter((func) => func.startsWith('vmlinux:') || model.modLoaded);
   return [
     { log },
@@ -103,10 +126,19 @@ function expectations(model: Model): object[] {
       const [object, symbol] = func.split(':');
       const stack = model.stacks.get(func) ?? [];
       const is = stack.map(({ patch, nop }) => (nop ? `nop:${patch.name}` : patch.name));
-      const calls = stack.length === 0 ? [] : TASKS.map((task) => callOf(func, task, model.runs(func, task)));
+      const calls = stack.length === 0 ? [] : awake.map((task) => callOf(func, task, model.runs(func, task)));
       return [{ stack: symbol, object: object === 'vmlinux' ? null : object, is }, ...calls];
     }),
   ];
+}
+
+/** Of the module's own code none sleeps, since the module may go. */
+function parkStep({ func, task }: { func: string; task: string }, model: Model): object | undefined {
+  if (func.startsWith('mod:') && !model.modLoaded) return undefined;
+  const patch = model.runs(func, task);
+  if (patch === undefined && func.startsWith('mod:')) return undefined;
+  const until = patch === undefined ? func + BODY : `${FIXES}:${NEW_FUNCS[numberOf(patch)]}`;
+  return { call: func, args: ZEROS, task, until };
 }
 
 function callOf(call: string, task: string, patch: string | undefined): object {
