@@ -80,13 +80,16 @@ export type {
   PatchSpec,
   StateSpec,
 } from './livepatch/patch.ts';
+export { type ShadowRequest, ShadowVariables } from './livepatch/shadow.ts';
 export type { StackTrace } from './livepatch/stack-check.ts';
 export type { SysfsNode } from './livepatch/sysfs.ts';
 export { type Task, TaskList } from './livepatch/tasks.ts';
 export type { SwitchAnswer, SwitchAttempt, Target } from './livepatch/transition.ts';
 export type { Argument } from './machine/arguments.ts';
+export { GuestHeap } from './machine/guest-heap.ts';
 export { GUEST_MAP, type GuestMap, type Region, USER_MAP } from './machine/guest-map.ts';
 export type { ImageKind, LoadOptions, Location, ModuleRoutine } from './machine/images.ts';
+export type { Parameters } from './machine/parameters.ts';
 export { type Service, ServiceCall } from './machine/services.ts';
 export {
   type Arrival,

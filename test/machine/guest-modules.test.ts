@@ -1,6 +1,7 @@
 // Kernel modules in C that load and enable themselves: what they import is served, and what they do wrong is an error.
 import { beforeEach, describe, expect, test } from 'vitest';
 import { EngineError, PatchError } from '../../src/errors.ts';
+import { ElfFile } from '../../src/image/elf.ts';
 import type { LivepatchEvent } from '../../src/livepatch/events.ts';
 import type { Parameters } from '../../src/machine/parameters.ts';
 import { Machine } from '../../src/machine.ts';
@@ -211,6 +212,25 @@ describe.each(['unicorn', 'wasm'] as const)('on %s', (engine) => {
     ]);
     expect([machine.shadow.size, machine.heap.inUse]).toEqual([0, 0]);
   });
+
+  test.each([
+    ['6.1', 'lp_state-6.1.ko', 'kmalloc_trace'],
+    ['6.12', 'lp_state.ko', '__kmalloc_cache_noprof'],
+  ] as const)(
+    'a module of %s allocates by the name of its kernel, and its state is the guest’s (L80)',
+    (_, file, name) => {
+      expect(ElfFile.parse(fixture(file), file).symbols.map((symbol) => symbol.name)).toContain(name);
+      const count = (): bigint => machine.call('vmlinux:count_calls', [0n]).returns;
+      machine.load(fixture(file), { name: 'lp_state', kind: 'module' });
+      expect([count(), [...machine.heap.live.values()]]).toEqual([1000n, [8]]);
+      const state = machine.livepatch.state('lp_state', 1)?.struct ?? 0n;
+      const data = new DataView(machine.read(state + 0x10n, 8).buffer).getBigUint64(0, true);
+      expect(new DataView(machine.read(data, 8).buffer).getBigUint64(0, true)).toBe(40n);
+      machine.livepatch.disable('lp_state');
+      machine.unload('lp_state');
+      expect([count(), machine.heap.inUse]).toEqual([40n, 0]);
+    },
+  );
 
   describe('a module parameter', () => {
     const shown = (): string | undefined => machine.log.take().at(-1);
