@@ -10,6 +10,7 @@ import { judgePoke, type PokeJudgement, type PokeQuestion } from './poke.ts';
 import { judgeRelocation, type RelocationQuestion } from './relocation.ts';
 import { judgeSite } from './site.ts';
 import { judgeTrampoline, type TrampolineQuestion } from './trampoline.ts';
+import { judgeUnwinding, type UnwindQuestion } from './unwinding.ts';
 
 export type { DispatchQuestion, PreservesQuestion, RunQuestion } from './arrive.ts';
 export { BUILD_OPTIONS, type BuildOptions } from './build-rules.ts';
@@ -35,6 +36,7 @@ export { RULES, type Rule, type RuleNumber, type Severity } from './rules.ts';
 export { SITE_KINDS, type SiteAnswer, type SiteKind, type SiteQuestion } from './site.ts';
 export type { Segment } from './space.ts';
 export type { TrampolineQuestion } from './trampoline.ts';
+export type { UnwindQuestion } from './unwinding.ts';
 
 /**
  * The judges. Each call makes its own engines and frees them; to judge many cases use `judgeCases`. Where `engine` names
@@ -70,6 +72,10 @@ export const check = {
   /** May the trampoline be freed while the tasks stand where they do? */
   async free(question: FreeQuestion): Promise<Judgement> {
     return judgeFree(question);
+  },
+  /** Do the unwind tables find the caller at every instruction of the function? */
+  async unwinding(question: UnwindQuestion): Promise<Judgement> {
+    return judgeUnwinding(question);
   },
   /** What may stand or be done at a site, by the rules of its kind. */
   site: judgeSite,

@@ -101,7 +101,7 @@ const ROWS: readonly (readonly [number, string, Severity, string, string])[] = [
     'site: sections of an object; hook with patch, patchable-entry: pages',
   ],
   [47, 'recursion is guarded', 'C', 'ftrace', 'hook: with replacement'],
-  [48, 'unwinding works at every place', 'W', 'objtool, ORC', `${NO_MODEL}bytes come without unwind tables`],
+  [48, 'unwinding works at every place', 'W', 'objtool, ORC', 'unwinding: a function and its .eh_frame; no ORC'],
   [49, 'the text is what was analysed', 'C', 'ftrace, Ksplice', 'site'],
   [50, 'masking and privileged instructions', 'C', 'kprobes', 'site, trampoline'],
   [51, 'unpatching restores the bytes', 'C', 'XRay, frida', 'hook: with restored'],

@@ -1,4 +1,5 @@
 // For each check that is judged: one input that breaks it, and its nearest neighbour that does not.
+import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, test } from 'vitest';
 import { bytesOfHex } from '../../src/address.ts';
 import {
@@ -17,7 +18,10 @@ import { judgeRelocation, type RelocationQuestion } from '../../src/check/reloca
 import { RULES, type RuleNumber } from '../../src/check/rules.ts';
 import { judgeSite, type SiteKind, type SiteQuestion } from '../../src/check/site.ts';
 import { judgeTrampoline, type TrampolineQuestion } from '../../src/check/trampoline.ts';
+import { judgeUnwinding } from '../../src/check/unwinding.ts';
+import { loadObject, objectBytes } from '../../src/cli/object-cases.ts';
 import { opsTrampoline, type TrampolineKind } from '../../src/ftrace/trampoline.ts';
+import { factsOf } from '../../src/x86/operands.ts';
 
 const keeper = keepEngines();
 afterAll(() => keeper.dispose());
@@ -115,6 +119,29 @@ async function preserves(bytes: string, more: Partial<PreservesQuestion>): Judge
 async function leads(bytes: string, more: Partial<DispatchQuestion>): Judged {
   const question = { address: 0x40_1000n, bytes: bytesOfHex(bytes), target: 0x40_2000n, ...more };
   return (await judgeDispatch(question, keeper.engines)).findings;
+}
+
+/** A function of a fixture that moves rsp, as it is or with the first such instruction turned into NOPs. */
+async function unwinds(changed: boolean): Judged {
+  const image = loadObject(readFileSync(new URL('../fixtures/objects/fix_a-pie-O2.o', import.meta.url)), 'fix_a.o');
+  const { ehFrame } = image;
+  const found = image.functions.find(({ address, size }) =>
+    factsOf(objectBytes(image, address, size), address, { bitness: 64 }).some(moves),
+  );
+  if (ehFrame === undefined || found === undefined) throw new Error('the fixture has no such function');
+  const bytes = objectBytes(image, found.address, found.size);
+  const first = factsOf(bytes, found.address, { bitness: 64 }).find(moves);
+  if (changed && first !== undefined) {
+    const offset = Number(first.ip - found.address);
+    bytes.fill(0x90, offset, offset + first.length);
+  }
+  const { verdict, findings } = judgeUnwinding({ address: found.address, bytes, ehFrame });
+  expect(verdict).toBe(changed ? 'broken' : 'equivalent');
+  return findings;
+}
+
+function moves({ mnemonic }: { readonly mnemonic: string }): boolean {
+  return mnemonic === 'push' || mnemonic === 'sub';
 }
 
 async function free(ip: bigint, ...stack: bigint[]): Judged {
@@ -266,6 +293,11 @@ const PAIRS: Readonly<Partial<Record<RuleNumber, Pair>>> = {
     // the replacement calls the function itself, or its trampoline
     bad: () => frame({ replacement: { address: 0x1000_5000n, bytes: bytesOfHex('e8fbb7ffffc3') } }),
     good: () => frame({ replacement: { address: 0x1000_5000n, bytes: bytesOfHex('e8fbefffffc3') } }),
+  },
+  C48: {
+    // without its first instruction that moves rsp the function is not what the table describes
+    bad: () => unwinds(true),
+    good: () => unwinds(false),
   },
   C49: {
     bad: () => site('ftrace-site', '6666666690', { expectedOld: 'nop' }),
