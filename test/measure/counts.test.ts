@@ -1,11 +1,11 @@
 // The exact cost of each mechanism: known figures, two engines and two ways of counting that must agree.
 import { describe, expect, test } from 'vitest';
+import { ReturnModels } from '../../src/engine/return-models.ts';
 import { EngineError } from '../../src/errors.ts';
 import { countRow, mechanisms, runBench } from '../../src/measure/bench.ts';
 import { COUNT_NAMES, type Counts, countCall } from '../../src/measure/counts.ts';
 import { type Mechanism, makeProgram, type Program } from '../../src/measure/mechanism.ts';
 import { at, body, HOT, kept, redirected } from '../../src/measure/mechanisms/hot.ts';
-import { ReturnModels } from '../../src/measure/return-models.ts';
 import { countBySteps } from '../../src/measure/stepped.ts';
 import { call, jmp, label, nop, raw, ret } from '../../src/x86/encode.ts';
 import { catchError } from '../support/catch-error.ts';
