@@ -649,6 +649,7 @@ export class Machine {
       instructions: exit.instructions,
       clobbered: this.engine.readRegister('rsp') === rsp + 8n ? clobbered : ['rsp', ...clobbered],
       buffers,
+      ...(run.models === undefined ? {} : { models: run.models.finish() }),
     };
   }
 

@@ -1,6 +1,7 @@
 // What a call is given, and what it says it did.
 import type { TaskContext } from '../core/core.ts';
 import type { RegisterName } from '../engine/engine.ts';
+import type { ModelReport } from '../engine/models.ts';
 import type { Location } from './images.ts';
 
 /** How a call is made. */
@@ -14,6 +15,8 @@ export interface CallOptions {
   context?: TaskContext;
   /** Instructions it may take, instead of the machine's. */
   budget?: number;
+  /** Says what CET and a return predictor would make of the call, and counts its accesses. Such a run is slower. */
+  models?: boolean;
   /** Told of each arrival while the guest runs. */
   onArrival?: (arrival: Location) => void;
 }
@@ -44,6 +47,8 @@ export interface CallResult {
   readonly instructions: number;
   /** Callee-saved registers, and rsp, that the callee did not give back. */
   readonly clobbered: readonly RegisterName[];
+  /** What the models say, where they were asked for. */
+  readonly models?: ModelReport;
   /** Where each argument passed by address lies in the guest; undefined for integers. */
   readonly buffers: readonly (bigint | undefined)[];
 }

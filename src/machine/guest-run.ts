@@ -1,6 +1,7 @@
 // One call of a guest function, in as many pieces as it takes: what it is, where it waits, and what it did so far.
 import type { TaskContext } from '../core/core.ts';
 import type { RegisterName } from '../engine/engine.ts';
+import type { Models } from '../engine/models.ts';
 import type { ArrivalWatch } from '../ftrace/arrival.ts';
 import type { Task } from '../livepatch/tasks.ts';
 import type { Arrival } from './call.ts';
@@ -52,6 +53,7 @@ export class GuestRun {
   /** In order; those of calls that a handler made before the call itself arrived are nested. */
   readonly arrivals: { arrival: Arrival; dispatched: boolean; nested: boolean }[] = [];
   watch: ArrivalWatch | undefined;
+  models: Models | undefined;
   /** Arrivals are found block by block, though the engine could find them itself: its handlers may lie anywhere. */
   followed = false;
 

@@ -1,7 +1,15 @@
 // Runs guest calls on one engine: one has the CPU, the others wait with their registers. Engine runs never nest: a run
 // that must wait leaves the engine first, and goes on from its saved registers later.
 import type { Core } from '../core/core.ts';
-import { type ArrivalState, type Engine, type Exit, GENERAL_REGISTERS, type RegisterName } from '../engine/engine.ts';
+import {
+  type ArrivalState,
+  type Engine,
+  type Exit,
+  GENERAL_REGISTERS,
+  type RegisterName,
+  type RunOptions,
+} from '../engine/engine.ts';
+import { Models } from '../engine/models.ts';
 import { EngineError } from '../errors.ts';
 import { type ArrivalGuest, ArrivalWatch } from '../ftrace/arrival.ts';
 import type { Handlers } from '../ftrace/guest/handlers.ts';
@@ -187,6 +195,7 @@ export class Runner {
         budget,
       });
       run.stopAt = options.until;
+      if (options.models === true) run.models = new Models(engine, returnTo);
       owned.runs.push(run);
       core.setContext(task.handle, context);
       this.#parts.handlers.begin(task.handle, outer === undefined);
@@ -350,10 +359,17 @@ export class Runner {
     const { engine } = this.#parts;
     const { redirection } = engine;
     const from = engine.readRegister('rip');
-    const options = { from, until: run.parts.returnTo, budget: run.left };
+    const { models } = run;
+    const options: RunOptions = {
+      from,
+      until: run.parts.returnTo,
+      budget: run.left,
+      ...(models === undefined ? {} : { onMemory: (kind) => models.access(kind) }),
+    };
     if (redirection === undefined || run.followed) {
       return engine.run({ ...options, onBlock: (address, size) => this.#blockEntered(run, address, size) });
     }
+    if (models !== undefined) options.onBlock = (address, size) => void models.block(address, size);
     const { stopAt } = run;
     const leaves = run.resumed && from === stopAt;
     run.resumed = false;
@@ -391,6 +407,7 @@ export class Runner {
   #blockEntered(run: GuestRun, address: bigint, size: number): bigint | undefined {
     const { stopAt, resumed } = run;
     run.resumed = false;
+    if (!this.#services.has(address)) run.models?.block(address, size);
     const arrival = run.watch?.enterBlock(address, size);
     if (stopAt !== undefined && stopAt >= address && stopAt < address + BigInt(size)) {
       // where it slept it goes on

@@ -1,7 +1,8 @@
 // Exact counts of one call, the same on every machine and in every run: read off a run on an engine, not estimated.
+
+import { ReturnModels } from '../engine/return-models.ts';
 import { EngineError } from '../errors.ts';
 import { decode, decodeOne, type Instruction } from '../x86/decode.ts';
-import { ReturnModels } from './return-models.ts';
 import { BENCH_STACK, callOnce, RETURN, STACK_TOP, type Subject } from './subject.ts';
 
 /** What one call costs, from its entry to its return; the gate counts nothing. */

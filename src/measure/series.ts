@@ -6,6 +6,7 @@ import { USER_MAP } from '../machine/guest-map.ts';
 import { Machine } from '../machine.ts';
 import { type Counts, countCall } from './counts.ts';
 import { installDriver, timeCalls } from './driver.ts';
+import { addOps } from './mechanisms/ftrace.ts';
 import { ARGUMENT, NEW_ADDS, OLD_ADDS } from './mechanisms/hot.ts';
 import { livepatch, makeMachine, REPLACEMENT, subjectOf } from './mechanisms/machine.ts';
 import { manyFunctions } from './object.ts';
@@ -127,6 +128,20 @@ const DEFINITIONS: readonly Definition[] = [
         patch: (machine) => {
           for (let i = 0; i < depth; i++) livepatch(machine, `fix${i}`);
         },
+      }),
+  },
+  {
+    id: 'ops',
+    title: 'ftrace, by ops on the function',
+    x: 'ops on the site',
+    per: 'call',
+    sizes: [1, 2, 5, 10, 20, 50, 100],
+    make: (engine, kernel, ops) =>
+      makeMachine(engine, {
+        kernel,
+        handler: 'guest',
+        reaches: 'fix:trace_nothing',
+        patch: (machine) => addOps(machine, ops),
       }),
   },
   {

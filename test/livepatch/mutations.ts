@@ -204,5 +204,5 @@ export const MUTATIONS: readonly Mutation[] = [
     'if (patch.enabled === wanted)',
     'if (patch.enabled !== wanted)',
   ),
-  livepatch('symbols', 'positions count from 0 (L23)', 'matches[Math.max(sympos, 1) - 1]', 'matches[sympos]'),
+  livepatch('symbols', 'positions count from 0 (L23)', 'matches[Number(sympos || 1n) - 1]', 'matches[Number(sympos)]'),
 ];

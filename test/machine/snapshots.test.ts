@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { EngineError } from '../../src/errors.ts';
 import { GUEST_MAP } from '../../src/machine/guest-map.ts';
 import { Machine } from '../../src/machine.ts';
+import { Edit } from '../image/edit.ts';
 import { catchError } from '../support/catch-error.ts';
 
 const object = (name: string) => new Uint8Array(readFileSync(new URL(`../../src/examples/${name}`, import.meta.url)));
@@ -76,6 +77,28 @@ test('after a change of patches, images, tasks or services there is no way back:
     machine.reset(machine.snapshot());
     machine.dispose();
   }
+});
+
+test('an image of 100 MB is loaded once, and a reset puts back what changed and nothing else', async () => {
+  const edit = new Edit(object('target.o'));
+  // sh_size of .bss
+  edit.u64(edit.header('.bss') + 32, 100n << 20n);
+  const machine = await Machine.create({ engine: 'wasm' });
+  const image = machine.load(edit.bytes, { name: 'vmlinux' });
+  const { memory } = machine.core.instance;
+  // beside the image: the core's and the CPU's tables
+  const loaded = memory.buffer.byteLength;
+  expect(loaded).toBeLessThan(180 << 20);
+  const snapshot = machine.snapshot();
+  for (let round = 0; round < 20; round++) {
+    for (let i = 0n; i < 64n; i++) machine.engine.write(image.end - (i + 1n) * 0x100_000n, Uint8Array.of(1));
+    expect(snapshot.changes).toBe(64);
+    machine.reset(snapshot);
+    expect(machine.call('divide', [100n, 7n]).returns).toBe(14n);
+    machine.reset(snapshot);
+  }
+  expect(memory.buffer.byteLength - loaded).toBeLessThan(2 << 20);
+  machine.dispose();
 });
 
 test('an engine without snapshots says so, and a disposed machine too', async () => {

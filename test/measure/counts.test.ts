@@ -1,11 +1,11 @@
 // The exact cost of each mechanism: known figures, two engines and two ways of counting that must agree.
 import { describe, expect, test } from 'vitest';
+import { ReturnModels } from '../../src/engine/return-models.ts';
 import { EngineError } from '../../src/errors.ts';
 import { countRow, mechanisms, runBench } from '../../src/measure/bench.ts';
 import { COUNT_NAMES, type Counts, countCall } from '../../src/measure/counts.ts';
 import { type Mechanism, makeProgram, type Program } from '../../src/measure/mechanism.ts';
 import { at, body, HOT, kept, redirected } from '../../src/measure/mechanisms/hot.ts';
-import { ReturnModels } from '../../src/measure/return-models.ts';
 import { countBySteps } from '../../src/measure/stepped.ts';
 import { call, jmp, label, nop, raw, ret } from '../../src/x86/encode.ts';
 import { catchError } from '../support/catch-error.ts';
@@ -72,6 +72,29 @@ describe('a redirected call', () => {
   test('by a tracer’s trampoline returns as it was called', async () => {
     const { counts } = await countRow(find('6.12', 'ftrace-args'));
     expect(counts).toMatchObject({ returnMispredicts: 0, shadowStackViolations: 0 });
+  });
+});
+
+describe('the shape of the published table (samples/ftrace/ftrace-ops.c: 16, 16, 119 and 44 ns)', () => {
+  test('one ops costs the same whatever is traced elsewhere; a second one costs the list func; registers cost less', async () => {
+    const [one, elsewhere, two, regs] = await Promise.all(
+      ['ftrace-args', 'ftrace-elsewhere', 'ftrace-two', 'ftrace-regs'].map(
+        async (id) => (await countRow(find('6.1', id))).counts?.instructions ?? 0,
+      ),
+    );
+    expect(elsewhere).toBe(one);
+    expect([one, regs]).toEqual([44, 70]);
+    expect((two ?? 0) / (one ?? 1)).toBeGreaterThan((regs ?? 0) / (one ?? 1));
+  });
+
+  test('with each further ops the list func takes the same number of instructions more', async () => {
+    const { series } = await runBench({ machine: 'test', kernel: '6.1', only: () => false });
+    const points = series.find(({ id }) => id === 'ops')?.points ?? [];
+    const perOps = points.slice(2).map(({ x, counts }, i) => {
+      const before = points[i + 1];
+      return ((counts?.instructions ?? 0) - (before?.counts?.instructions ?? 0)) / (x - (before?.x ?? 0));
+    });
+    expect(new Set(perOps).size).toBe(1);
   });
 });
 

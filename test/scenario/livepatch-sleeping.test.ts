@@ -149,6 +149,27 @@ describe('while a patch is disabled (L70)', () => {
     ));
 });
 
+test('a func at the bottom of its stack, others above, checks the original when its disabling is turned round (L50, L70)', () =>
+  holds(
+    [
+      SLEEP,
+      { enable: 'fix_a' },
+      { force: 'fix_a' },
+      { enable: 'fix_b' },
+      { switch: '*', is: { t1: 'ok', t2: 'ok' } },
+      { disable: 'fix_a' },
+      { switch: 't1', is: { t1: 'ok' } },
+      { reverse: 'fix_a' },
+      { stack: 'checksum', is: ['fix_b', 'fix_a'] },
+      { switch: 't1', is: { t1: 'EADDRINUSE' }, on: 'checksum' },
+      { ...RESUME, runs: 'vmlinux:operate' },
+      { switch: 't1', is: { t1: 'ok' } },
+      { transition: null },
+      runs('checksum', B, 't1'),
+    ],
+    MANUAL,
+  ));
+
 describe('atomic replace', () => {
   const replace = [patch('fix_a', ['checksum', 'divide']), patch('fix_c', ['checksum'], { replace: true })];
 

@@ -2,13 +2,14 @@
 //
 // Registers are values, not places: a register that is saved to the frame and restored from it costs its store only. The
 // function leaves with all of them stored, rip set, and exactly the instructions retired that were executed.
-import { Code, I32, I64 } from './code.ts';
-import { FlagReader, type Flags, type FlagWords, type Size } from './flags.ts';
+import { type Code, I32, I64 } from './code.ts';
+import { FlagReader, type Flags, type Size } from './flags.ts';
 import type { Layout } from './layout.ts';
 import { type Point, TraceMemory } from './memory.ts';
-import { ADDRESS_32, type Block, NO_REGISTER, type Op, SEGMENT_FS, SEGMENT_GS, SPECIAL, TRAMPOLINE } from './ops.ts';
+import { type Block, TRAMPOLINE } from './ops.ts';
+import { TraceValues } from './trace-values.ts';
 import { translateOp } from './translate-op.ts';
-import { constant, frame, RCX, RDI, RSP, State, type Value } from './values.ts';
+import { constant, RCX, RDI, RSP, type Value } from './values.ts';
 
 /** What is compiled: the blocks in the order in which they ran, and where the last one went. */
 export interface Trace {
@@ -70,20 +71,12 @@ export function translate(trace: Trace, layout: Layout, facts: Facts, direct: bo
 }
 
 /** One pass over a trace; `translateOp` drives it. */
-export class Translator {
-  readonly code = new Code(1);
+export class Translator extends TraceValues {
   readonly flags: FlagReader;
-  state: State;
   readonly #memory: TraceMemory;
   readonly #trace: Trace;
-  readonly #layout: Layout;
   readonly #facts: Facts;
-  readonly #homes: readonly number[];
-  readonly #flagHomes: FlagWords;
-  readonly #used = new Set<number>();
   #flagsUsed = false;
-  /** Locals whose upper halves are clear. */
-  readonly #narrow = new Set<number>();
   /** What pushf left, and the flags it is of. */
   readonly #snapshots = new Map<number, { readonly flags: Flags; readonly version: number }>();
   /** Counts the times that the flags besides the arithmetic ones may have changed. */
@@ -98,23 +91,18 @@ export class Translator {
   #rejected = false;
 
   constructor(trace: Trace, layout: Layout, facts: Facts, direct: boolean, slow: number) {
+    super(layout);
     this.#trace = trace;
-    this.#layout = layout;
     this.#facts = facts;
-    const { code } = this;
-    this.#homes = Array.from({ length: 16 }, () => code.local(I64));
-    this.#flagHomes = { result: code.local(I64), carries: code.local(I64), shape: code.local(I32) };
-    const registers = this.#homes.map((index, i): Value => (i === RSP ? frame(0) : { kind: 'local', index }));
-    this.state = new State(registers, new Map(), { kind: 'words' });
     this.#before = this.point(constant(trace.blocks[0]?.rip ?? 0n));
     const push = (value: Value) => this.push(value);
     const exit = (point: Point) => this.exit(point);
-    this.#memory = new TraceMemory({ code, layout, push, exit, direct, lowest: facts.low });
+    this.#memory = new TraceMemory({ code: this.code, layout, push, exit, direct, lowest: facts.low });
     const words = () => {
       this.#flagsUsed = true;
-      return this.#flagHomes;
+      return this.flagHomes;
     };
-    this.flags = new FlagReader(code, words, push, layout.functions.high64);
+    this.flags = new FlagReader(this.code, words, push, layout.functions.high64);
     this.#enter(direct, slow);
   }
 
@@ -131,8 +119,8 @@ export class Translator {
     }
     const longest = this.#retired;
     if (longest === 0) return undefined;
-    const loops = !this.#ended && next === blocks[0]?.rip && this.#isHome(this.state, RSP);
-    const changed = new Set([...this.#homes.keys()].filter((i) => !this.#isHome(this.state, i)));
+    const loops = !this.#ended && next === blocks[0]?.rip && this.isHome(this.state, RSP);
+    const changed = new Set([...this.homes.keys()].filter((i) => !this.isHome(this.state, i)));
     const flagsChanged = !isHomeFlags(this.state.flags);
     if (loops) {
       if (blocks[0] !== undefined) this.#enterBlock(blocks[0]);
@@ -141,14 +129,14 @@ export class Translator {
     if (!loops && !this.#ended) this.exit(this.point(constant(next)));
     const { low, high } = this.#memory;
     const { code } = this;
-    const [usedHomes, flagsUsed] = [this.#used, this.#flagsUsed];
+    const [usedHomes, flagsUsed] = [this.used, this.#flagsUsed];
     return { code, longest, blocks: used, low, high, loops, changed, flagsChanged, used: usedHomes, flagsUsed };
   }
 
   /** Where a call may arrive after redirection code, and somebody waits for that, the block is the interpreter's. */
   #enterBlock({ rip, mark }: Block): void {
     const { code } = this;
-    const { tracePasses, traceAwaits } = this.#layout.functions;
+    const { tracePasses, traceAwaits } = this.layout.functions;
     if (mark !== 0) {
       this.#glue ??= { awaits: undefined };
       if (!(mark & TRAMPOLINE) || this.#glue.awaits !== undefined) return;
@@ -184,23 +172,23 @@ export class Translator {
   #enter(direct: boolean, slow: number): void {
     const { code } = this;
     const { low, high, loops, changed, flagsChanged, used, flagsUsed } = this.#facts;
-    const { general, result, carries, shape, functions } = this.#layout;
+    const { general, result, carries, shape, functions } = this.layout;
     for (let i = 0; i < 16; i++) {
       const needed = used.has(i) || (loops && changed.has(i)) || (i === RSP && direct && high > low);
       if (needed)
         code
           .i32(0)
           .load(8, general + 8 * i)
-          .set(this.#home(i));
+          .set(this.home(i));
     }
     if (flagsUsed || (loops && flagsChanged)) {
-      code.i32(0).load(8, result).set(this.#flagHomes.result);
-      code.i32(0).load(8, carries).set(this.#flagHomes.carries);
-      code.i32(0).loadI32(shape).set(this.#flagHomes.shape);
+      code.i32(0).load(8, result).set(this.flagHomes.result);
+      code.i32(0).load(8, carries).set(this.flagHomes.carries);
+      code.i32(0).loadI32(shape).set(this.flagHomes.shape);
     }
     if (direct && high > low) {
       code
-        .get(this.#home(RSP))
+        .get(this.home(RSP))
         .i64(BigInt(low))
         .op('i64.add')
         .i32(high - low)
@@ -222,22 +210,20 @@ export class Translator {
     // all are pushed before any is set: one may be the new value of another
     const order = [...changed];
     for (const i of order) this.push(registers[i] ?? constant(0n));
-    for (const i of order.reverse()) code.set(this.#home(i));
-    if (flagsChanged) code.set(this.#flagHomes.shape).set(this.#flagHomes.carries).set(this.#flagHomes.result);
+    for (const i of order.reverse()) code.set(this.home(i));
+    if (flagsChanged) code.set(this.flagHomes.shape).set(this.flagHomes.carries).set(this.flagHomes.result);
     code.get(LEFT).i32(longest).op('i32.sub').tee(LEFT).i32(longest).op('i32.ge_s').brIf(0);
-    const homes = this.#homes.map((index, i): Value => (i === RSP ? frame(0) : { kind: 'local', index }));
-    const state = new State(homes, new Map(), { kind: 'words' });
-    this.exit({ state, rip: constant(this.#trace.next), retired: 0 });
+    this.exit({ state: this.headState(), rip: constant(this.#trace.next), retired: 0 });
     code.op('end').i32(0);
   }
 
   /** Emits what leaves the trace at a point. */
   exit({ state, rip, retired }: Point): void {
     const { code } = this;
-    const { general, result, carries, shape } = this.#layout;
+    const { general, result, carries, shape } = this.layout;
     const { loops, changed, flagsChanged } = this.#facts;
     for (const [i, value] of state.registers.entries()) {
-      if (this.#isHome(state, i) && !(loops && changed.has(i))) continue;
+      if (this.isHome(state, i) && !(loops && changed.has(i))) continue;
       code.i32(0);
       this.push(value);
       code.store(8, general + 8 * i);
@@ -253,7 +239,7 @@ export class Translator {
     }
     code.i32(0);
     this.push(rip);
-    code.store(8, this.#layout.rip);
+    code.store(8, this.layout.rip);
     code.get(LEFT).i32(retired).op('i32.sub').op('return');
   }
 
@@ -267,107 +253,9 @@ export class Translator {
     return { state: this.state, rip, retired: this.#retired };
   }
 
-  /** Pushes a value onto the function's stack. */
-  push(value: Value): void {
-    const { code } = this;
-    if (value.kind === 'const') {
-      code.i64(value.value);
-      return;
-    }
-    if (value.kind === 'frame') {
-      this.#used.add(RSP);
-      code.get(this.#home(RSP));
-      if (value.offset !== 0) code.i64(BigInt(value.offset)).op('i64.add');
-      return;
-    }
-    const home = this.#homes.indexOf(value.index);
-    if (home >= 0) this.#used.add(home);
-    code.get(value.index);
-  }
-
-  /** The i64 on the function's stack as a value. */
-  take(narrow = false): Value {
-    const index = this.code.local(I64);
-    this.code.set(index);
-    if (narrow) this.#narrow.add(index);
-    return { kind: 'local', index };
-  }
-
-  add(a: Value, b: Value): Value {
-    if (a.kind === 'const' && b.kind !== 'const') return this.add(b, a);
-    if (b.kind === 'const') {
-      const distance = BigInt.asIntN(64, b.value);
-      if (distance === 0n) return a;
-      if (a.kind === 'const') return constant(a.value + b.value);
-      if (a.kind === 'frame' && distance > -0x10_0000n && distance < 0x10_0000n) {
-        return frame(a.offset + Number(distance));
-      }
-    }
-    return this.binary('i64.add', a, b);
-  }
-
-  binary(op: 'i64.add' | 'i64.sub' | 'i64.and' | 'i64.or' | 'i64.xor' | 'i64.mul', a: Value, b: Value): Value {
-    this.push(a);
-    this.push(b);
-    this.code.op(op);
-    return this.take();
-  }
-
-  /** The low `size` bytes of a register, by its byte offset; the upper bits are clear. */
-  register(offset: number, size: Size): Value {
-    const value = this.state.registers[offset >> 3] ?? constant(0n);
-    if (size === 8) return value;
-    if (value.kind === 'local' && size === 4 && this.#narrow.has(value.index)) return value;
-    const shift = BigInt(8 * (offset & 7));
-    const mask = (1n << BigInt(8 * size)) - 1n;
-    if (value.kind === 'const') return constant((value.value >> shift) & mask);
-    this.push(value);
-    if (shift > 0n) this.code.i64(shift).op('i64.shr_u');
-    this.code.i64(mask).op('i64.and');
-    return this.take(true);
-  }
-
-  /** Sets the low `size` bytes of a register to a value whose upper bits are clear; 4 bytes clear the upper half. */
-  setRegister(offset: number, size: Size, value: Value): void {
-    const register = offset >> 3;
-    if (size >= 4) {
-      this.state.registers[register] = value;
-      return;
-    }
-    const shift = BigInt(8 * (offset & 7));
-    const mask = ((1n << BigInt(8 * size)) - 1n) << shift;
-    this.push(this.state.registers[register] ?? constant(0n));
-    this.code.i64(~mask).op('i64.and');
-    this.push(value);
-    if (shift > 0n) this.code.i64(shift).op('i64.shl');
-    this.code.op('i64.or');
-    this.state.registers[register] = this.take();
-  }
-
-  /** The address of a memory operand. */
-  address(op: Op): Value {
-    let value = constant(op.displacement);
-    if (op.base !== NO_REGISTER) value = this.add(this.register(op.base, 8), value);
-    if (op.index !== NO_REGISTER) {
-      this.push(this.register(op.index, 8));
-      this.code.i64(BigInt(op.scale & 3)).op('i64.shl');
-      value = this.add(this.take(), value);
-    }
-    if (!(op.scale & SPECIAL)) return value;
-    if (op.scale & ADDRESS_32) {
-      this.push(value);
-      this.code.i64(0xffffffffn).op('i64.and');
-      value = this.take();
-    }
-    const { fsBase, gsBase } = this.#layout;
-    if (!(op.scale & (SEGMENT_FS | SEGMENT_GS))) return value;
-    this.code.i32(0).load(8, op.scale & SEGMENT_FS ? fsBase : gsBase);
-    return this.add(this.take(), value);
-  }
-
   load(size: Size, address: Value): Value {
     const value = this.#memory.load(this.state, size, address, this.#before);
-    if (value.kind === 'local' && size <= 4) this.#narrow.add(value.index);
+    if (value.kind === 'local' && size <= 4) this.narrow.add(value.index);
     return value;
   }
 
@@ -393,7 +281,7 @@ export class Translator {
     const { code } = this;
     const { flags } = this.state;
     this.flags.arithmetic(flags);
-    code.i32(0).load(4, this.#layout.rest).op('i64.or').i64(2n).op('i64.or');
+    code.i32(0).load(4, this.layout.rest).op('i64.or').i64(2n).op('i64.or');
     const value = this.take();
     if (value.kind === 'local') this.#snapshots.set(value.index, { flags, version: this.#restVersion });
     this.pushQuad(value, constant(rip));
@@ -412,12 +300,12 @@ export class Translator {
     this.exit(this.#before);
     code.op('end');
     this.push(value);
-    code.call(this.#layout.functions.writeFlags);
+    code.call(this.layout.functions.writeFlags);
     this.#restVersion++;
     const at = { result: code.local(I64), carries: code.local(I64), shape: code.local(I32) };
-    code.i32(0).load(8, this.#layout.result).set(at.result);
-    code.i32(0).load(8, this.#layout.carries).set(at.carries);
-    code.i32(0).loadI32(this.#layout.shape).set(at.shape);
+    code.i32(0).load(8, this.layout.result).set(at.result);
+    code.i32(0).load(8, this.layout.carries).set(at.carries);
+    code.i32(0).loadI32(this.layout.shape).set(at.shape);
     this.state.flags = { kind: 'words', at };
   }
 
@@ -494,7 +382,7 @@ export class Translator {
     const target = this.#memory.load(this.state, 8, sp, here);
     this.#memory.makeReady(ip.offset, here);
     this.push(this.register(8 * RDI, 8));
-    code.call(this.#layout.functions.traceGate);
+    code.call(this.layout.functions.traceGate);
     const answer = this.take();
     this.push(answer);
     code.op('i64.eqz').if();
@@ -510,16 +398,6 @@ export class Translator {
     code.i64(this.#following).op('i64.ne').if();
     this.exit(this.point(target));
     code.op('end');
-  }
-
-  #home(register: number): number {
-    return this.#homes[register] ?? 0;
-  }
-
-  #isHome(state: State, register: number): boolean {
-    const value = state.registers[register];
-    if (register === RSP) return value?.kind === 'frame' && value.offset === 0;
-    return value?.kind === 'local' && value.index === this.#homes[register];
   }
 }
 

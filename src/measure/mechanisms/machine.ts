@@ -20,7 +20,7 @@ export interface MachineSetup {
   /** What the function's argument grows by; 1 in the function itself, 2 in its replacement. */
   readonly adds?: number;
   /** Patches or traces `vmlinux:hot`. */
-  readonly patch: (machine: Machine, site: bigint) => void;
+  readonly patch: (machine: Machine) => unknown;
 }
 
 const FUNCTION = 'vmlinux:hot';
@@ -40,8 +40,7 @@ export async function makeMachine(engine: EngineName, setup: MachineSetup): Prom
   return subjectOf(machine, () => {
     machine.load(object(), { name: 'vmlinux' });
     machine.load(object(), { name: 'fix', kind: 'livepatch' });
-    const entry = machine.address(FUNCTION);
-    patch(machine, machine.images.site(entry) ?? entry);
+    patch(machine);
     const adds = setup.adds ?? (reaches === REPLACEMENT ? NEW_ADDS : OLD_ADDS);
     return { entry: FUNCTION, reaches, returns: ARGUMENT + BigInt(adds), portable: handler !== 'core' };
   });
