@@ -63,6 +63,7 @@ const OUTSIDE = 0x5555_0000n;
 const STATUS_FLAGS = 0xcd5n;
 const DIRECTION = 0x400n;
 const STACK_AROUND = 0x4000n;
+const MAX_TARGETS = 16;
 
 /** Runs both sides; what the first pair of engines does not judge is tried on the other. */
 export async function execute(question: ExecutionQuestion, engines: EngineMaker): Promise<ExecutionAnswer> {
@@ -81,7 +82,7 @@ export async function execute(question: ExecutionQuestion, engines: EngineMaker)
  * @param engines one engine for each side, with nothing mapped; they are left so
  */
 export function executeBoth(question: ExecutionQuestion, engines: EnginePair): ExecutionAnswer {
-  const pointers = pointersOf(question);
+  const pointers = [...pointersOf(question), ...outsideTargets(question)];
   const original = new World(engines[0], [...question.original.code, ...pointers], question.seed);
   try {
     const moved = new World(engines[1], [...question.moved.code, ...pointers], question.seed);
@@ -138,6 +139,21 @@ function pointersOf(question: ExecutionQuestion): Segment[] {
     if (question.space.at(address) === undefined) found.push({ address, bytes: pointer(OUTSIDE) });
   }
   return found;
+}
+
+/**
+ * Where a side branches to code that nobody knows, one `ret` stands: the run stops there before it, and what would be
+ * translated with it does not reach over the end of the run, from where Unicorn does not come back.
+ */
+function outsideTargets({ original, moved }: ExecutionQuestion): Segment[] {
+  const found = new Map<bigint, Segment>();
+  for (const { code, entry } of [original, moved]) {
+    for (const { target } of reachable(new CodeSpace(code, { bitness: 64 }), entry).values()) {
+      if (target === undefined || !outside(original.code, target) || !outside(moved.code, target)) continue;
+      found.set(target, { address: target, bytes: Uint8Array.of(0xc3) });
+    }
+  }
+  return [...found.values()].slice(0, MAX_TARGETS);
 }
 
 function runOriginal({ original: { code, entry, end } }: ExecutionQuestion, world: World, state: State): Outcome {

@@ -38,6 +38,12 @@ describe('a hostile case', () => {
     expect(reason.length).toBeGreaterThan(10);
   });
 
+  test('that branches to right before its start, with its end inside what stands there, is answered', async () => {
+    const expected = { outcome: 'relocated', newAddress: '0x0', output: '50e002eb0c48b3fd0f008000000000ffe0' };
+    const { reason } = await judge({ kind: 'relocate-block', address: '0x80801100', input: '50e0fa', expected });
+    expect(reason.length).toBeGreaterThan(10);
+  });
+
   test('in too large a file is refused before anything is judged', () => {
     const cases = new Array(100_001).fill({});
     expect(() => casesOf({ format: 'hook-cases/1', cases }, 'f')).toThrow(ScenarioError);
