@@ -1,9 +1,9 @@
 // Reads a scenario file: JSON text to a typed Scenario, every mistake named with its JSON path.
 import type { ScenarioError } from '../errors.ts';
+import { JsonNode } from '../json.ts';
 import type { StateSpec } from '../livepatch/patch.ts';
 import type { ImageKind } from '../machine/images.ts';
 import { readCallbacks, readRoutine } from './callbacks.ts';
-import { JsonNode } from './json.ts';
 import { readParams } from './params.ts';
 import { checkReferences } from './references.ts';
 import {

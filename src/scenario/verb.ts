@@ -1,5 +1,5 @@
 // What a verb of a step is made of.
-import type { JsonNode } from './json.ts';
+import type { JsonNode } from '../json.ts';
 import type { Guest, Outcome } from './scenario.ts';
 
 /** What the reader knows of the file when it reads a step. */

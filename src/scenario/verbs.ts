@@ -1,6 +1,6 @@
 // The verbs a step may have: one row each. A new verb is a module in verbs/ and a row here.
 import { ERRNO, type ErrnoName } from '../errors.ts';
-import type { JsonNode } from './json.ts';
+import type { JsonNode } from '../json.ts';
 import type { Step } from './scenario.ts';
 import type { FileNames, Verb } from './verb.ts';
 import { call } from './verbs/call.ts';

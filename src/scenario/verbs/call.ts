@@ -1,10 +1,10 @@
 // The step `call`: runs a guest function and compares what the CPU says with what the step expects.
 import { hexBytes } from '../../address.ts';
 import type { PatchState, TaskContext } from '../../core/core.ts';
+import type { JsonNode } from '../../json.ts';
 import type { Argument } from '../../machine/arguments.ts';
 import type { CallResult, Machine } from '../../machine.ts';
 import { RESULT_KEYS, readResult } from '../call-result.ts';
-import type { JsonNode } from '../json.ts';
 import {
   addressOf,
   describePlace,
