@@ -85,7 +85,7 @@ export type { StackTrace } from './livepatch/stack-check.ts';
 export type { SysfsNode } from './livepatch/sysfs.ts';
 export { type Task, TaskList } from './livepatch/tasks.ts';
 export type { SwitchAnswer, SwitchAttempt, Target } from './livepatch/transition.ts';
-export type { Argument } from './machine/arguments.ts';
+export type { Argument, DoubleArgument } from './machine/arguments.ts';
 export { GuestHeap } from './machine/guest-heap.ts';
 export { GUEST_MAP, type GuestMap, type Region, USER_MAP } from './machine/guest-map.ts';
 export type { ImageKind, LoadOptions, Location, ModuleRoutine } from './machine/images.ts';

@@ -35,15 +35,12 @@ export class JsonNode {
 
   /**
    * Checks that this is an object with no other keys than these.
-   * @param later keys of the format that tramp64 does not know how to honour yet
-   * @throws {ScenarioError} EINVAL another type, an unknown key · ENOTSUPP a key of `later`
+   * @throws {ScenarioError} EINVAL another type, an unknown key
    */
-  keys(allowed: readonly string[], later: readonly string[] = []): void {
+  keys(allowed: readonly string[]): void {
     for (const key of Object.keys(this.#record())) {
       if (allowed.includes(key)) continue;
-      const at = this.#child(key);
-      if (later.includes(key)) throw at.error('ENOTSUPP', `'${key}' is not supported yet`);
-      throw at.error('EINVAL', `unknown key '${key}'; allowed are ${[...allowed, ...later].join(', ')}`);
+      throw this.#child(key).error('EINVAL', `unknown key '${key}'; allowed are ${allowed.join(', ')}`);
     }
   }
 
@@ -124,16 +121,12 @@ export class JsonNode {
     return Number(value);
   }
 
-  /** One of some strings; those of `later` give ENOTSUPP. */
-  oneOf<T extends string>(choices: readonly T[], later: readonly string[] = []): T {
+  /** One of some strings. */
+  oneOf<T extends string>(choices: readonly T[]): T {
     const text = this.string();
     const found = choices.find((choice) => choice === text);
     if (found !== undefined) return found;
-    if (later.includes(text)) throw this.error('ENOTSUPP', `'${text}' is not supported yet`);
-    throw this.error(
-      'EINVAL',
-      `expected ${[...choices, ...later].map((one) => `'${one}'`).join(' or ')}, got '${text}'`,
-    );
+    throw this.error('EINVAL', `expected ${choices.map((one) => `'${one}'`).join(' or ')}, got '${text}'`);
   }
 
   /** Bytes as hex digits. */

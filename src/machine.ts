@@ -389,7 +389,7 @@ export class Machine {
         this.#runner.watch(run, undefined);
         return this.#finish(run, this.#runner.advance(run));
       },
-      repeat: (run, rest, like, ended) => this.#runner.repeat(run, rest, args.length, like, ended),
+      repeat: (run, rest, like, ended) => this.#runner.repeat(run, rest, args, like, ended),
     });
   }
 

@@ -49,7 +49,7 @@ export interface CallResult {
   readonly clobbered: readonly RegisterName[];
   /** What the models say, where they were asked for. */
   readonly models?: ModelReport;
-  /** Where each argument passed by address lies in the guest; undefined for integers. */
+  /** Where each argument passed by address lies in the guest; undefined for integers and doubles. */
   readonly buffers: readonly (bigint | undefined)[];
 }
 

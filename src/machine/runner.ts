@@ -16,7 +16,7 @@ import type { Handlers } from '../ftrace/guest/handlers.ts';
 import type { Range } from '../ftrace/ranges.ts';
 import type { Task, TaskList } from '../livepatch/tasks.ts';
 import { decode } from '../x86/decode.ts';
-import { ARGUMENT_REGISTERS, ARRIVING_REGISTERS, type Argument, prepareCall } from './arguments.ts';
+import { ARGUMENT_REGISTERS, ARRIVING_REGISTERS, type Argument, isDouble, prepareCall } from './arguments.ts';
 import type { Arrival, CallOptions, CallResult } from './call.ts';
 import { type CallArea, CallAreas, type CallRoom, roomBelow, wholeArea } from './call-areas.ts';
 import { type CpuState, restoreCpu, saveCpu, saved } from './cpu-state.ts';
@@ -259,13 +259,21 @@ export class Runner {
    * @param like a run of the same call, and how it ended
    * @returns how many of them in a row ended like it, or undefined where the host must make each
    */
-  repeat(run: GuestRun, times: number, args: number, like: GuestRun, ended: CallResult): number | undefined {
+  repeat(
+    run: GuestRun,
+    times: number,
+    args: readonly Argument[],
+    like: GuestRun,
+    ended: CallResult,
+  ): number | undefined {
     const { engine } = this.#parts;
-    const frame = 1 + Math.max(0, args - ARGUMENT_REGISTERS.length);
+    // vector registers are not set anew inside WASM
+    const doubles = args.some(isDouble);
+    const frame = 1 + Math.max(0, args.length - ARGUMENT_REGISTERS.length);
     try {
       const most = Math.max(frame, like.arrivals.length);
       // what the host has a part in, it must make itself
-      if (engine.redirection === undefined || like.followed || like.pieces > 1 || most > MOST_REPEATED)
+      if (engine.redirection === undefined || doubles || like.followed || like.pieces > 1 || most > MOST_REPEATED)
         return undefined;
       const { budget, returnTo } = run.parts;
       const options = { from: engine.readRegister('rip'), until: returnTo, budget };

@@ -168,9 +168,10 @@ function describeStep(step: unknown): string {
 
 function describeArgument(argument: unknown): string {
   if (typeof argument !== 'object' || argument === null) return String(argument);
-  const { text, symbol, data } = argument as Record<string, unknown>;
+  const { text, symbol, data, f64 } = argument as Record<string, unknown>;
   if (text !== undefined) return JSON.stringify(text);
   if (symbol !== undefined) return `&${String(symbol)}`;
+  if (f64 !== undefined) return `${String(f64)} (f64)`;
   const digits = String(data).replace(/\s+/g, '');
   return `[${digits.length > DIGITS_SHOWN ? `${digits.slice(0, DIGITS_SHOWN)}…` : digits}]`;
 }

@@ -1,7 +1,7 @@
 // What a step may expect of a call that has returned, and how that is judged.
 import { hex, hexBytes, wrap } from '../address.ts';
+import type { JsonNode } from '../json.ts';
 import type { CallResult, Machine } from '../machine.ts';
-import type { JsonNode } from './json.ts';
 import { describePlace, holdsAddress, type NamedFunction, needFunction } from './names.ts';
 
 /** Keys of a step that say what a call must do. */

@@ -1,7 +1,8 @@
 // Reads callbacks and module routines: a guest symbol, or `{"log", "returns"}`, which needs no guest code.
+
+import type { JsonNode } from '../json.ts';
 import type { CallbackCall, Callbacks, ModuleState } from '../livepatch/patch.ts';
 import type { ModuleRoutine } from '../machine/images.ts';
-import type { JsonNode } from './json.ts';
 
 /** What stands for the module's state in a log line, e.g. `MODULE_STATE_LIVE`. */
 const STATE = '{state}';

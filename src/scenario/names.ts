@@ -3,8 +3,8 @@ import { hex, wrap } from '../address.ts';
 import { SITE_SIZE } from '../ftrace/site.ts';
 import type { LoadedImage } from '../image/image.ts';
 import type { FunctionInfo } from '../image/sites.ts';
+import type { JsonNode } from '../json.ts';
 import type { Machine } from '../machine.ts';
-import type { JsonNode } from './json.ts';
 
 /** A function and the image that defines it. */
 export interface NamedFunction {

@@ -1,6 +1,7 @@
 // Module parameters as a scenario writes them: a text, an integer, or true and false.
+
+import type { JsonNode } from '../json.ts';
 import type { Parameters } from '../machine/parameters.ts';
-import type { JsonNode } from './json.ts';
 
 /** `{"pre_patch_ret": -19, "text": "…", "flag": true}`. */
 export function readParams(node: JsonNode | undefined): Parameters {

@@ -1,9 +1,9 @@
 // Reads a scenario file: JSON text to a typed Scenario, every mistake named with its JSON path.
 import type { ScenarioError } from '../errors.ts';
+import { JsonNode } from '../json.ts';
 import type { StateSpec } from '../livepatch/patch.ts';
 import type { ImageKind } from '../machine/images.ts';
 import { readCallbacks, readRoutine } from './callbacks.ts';
-import { JsonNode } from './json.ts';
 import { readParams } from './params.ts';
 import { checkReferences } from './references.ts';
 import {
@@ -25,8 +25,8 @@ const MAX_TASKS = 1024;
  *
  * @param text the JSON
  * @param file what messages call it
- * @throws {ScenarioError} EINVAL not JSON, a missing or unknown key, a wrong value · ENOTSUPP part of the format that is
- * not supported yet · ENOENT a name that the file does not define · EEXIST a name used twice. `jsonPath` says where.
+ * @throws {ScenarioError} EINVAL not JSON, a missing or unknown key, a wrong value · ENOENT a name that the file does not
+ * define · EEXIST a name used twice. `jsonPath` says where.
  */
 export function parseScenario(text: string, file?: string): Scenario {
   const root = new JsonNode(parseJson(text, file), '$', file);

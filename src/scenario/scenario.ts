@@ -2,13 +2,13 @@
 import type { ErrnoName } from '../errors.ts';
 import type { HandlerKind } from '../ftrace/guest/handlers.ts';
 import type { KernelVersion } from '../ftrace/trampoline.ts';
+import type { JsonNode } from '../json.ts';
 import type { Policy, TransitionMode } from '../livepatch/livepatch.ts';
 import type { DebugLines } from '../livepatch/log.ts';
 import type { PatchSpec } from '../livepatch/patch.ts';
 import type { ImageKind, ModuleRoutine } from '../machine/images.ts';
 import type { Parameters } from '../machine/parameters.ts';
 import type { Machine } from '../machine.ts';
-import type { JsonNode } from './json.ts';
 
 /** The format that this version reads. */
 export const SCENARIO_FORMAT = 'tramp64-scenario/1';

@@ -1,5 +1,5 @@
 // What a verb of a step is made of.
-import type { JsonNode } from './json.ts';
+import type { JsonNode } from '../json.ts';
 import type { Guest, Outcome } from './scenario.ts';
 
 /** What the reader knows of the file when it reads a step. */
@@ -15,8 +15,6 @@ export interface FileNames {
 export interface Verb {
   /** Keys besides the verb, `note` and `fails`. */
   readonly keys: readonly string[];
-  /** Keys of the format that are not supported yet. */
-  readonly later?: readonly string[];
   /** Keys that state what must be seen; they contradict `fails`. */
   readonly expects: readonly string[];
   /** Reads a step whose keys are checked, and returns what it does. */

@@ -1,6 +1,6 @@
 // The verbs a step may have: one row each. A new verb is a module in verbs/ and a row here.
 import { ERRNO, type ErrnoName } from '../errors.ts';
-import type { JsonNode } from './json.ts';
+import type { JsonNode } from '../json.ts';
 import type { Step } from './scenario.ts';
 import type { FileNames, Verb } from './verb.ts';
 import { call } from './verbs/call.ts';
@@ -28,11 +28,11 @@ const VERBS: ReadonlyMap<string, Verb> = new Map(
 /**
  * Reads one step.
  *
- * @throws {ScenarioError} EINVAL no verb or several, an unknown key, a wrong value · ENOTSUPP not supported yet
+ * @throws {ScenarioError} EINVAL no verb or several, an unknown key, a wrong value
  */
 export function readStep(node: JsonNode, names: FileNames): Step {
   const [word, verb] = verbOf(node);
-  node.keys([word, ...verb.keys, 'note', 'fails'], verb.later);
+  node.keys([word, ...verb.keys, 'note', 'fails']);
   const fails = readErrno(node.get('fails'));
   const contradiction = fails && verb.expects.map((key) => node.get(key)).find((found) => found !== undefined);
   if (contradiction) throw contradiction.error('EINVAL', `a step that fails with ${fails} has nothing else to expect`);

@@ -220,9 +220,9 @@ describe('a mistake is one line that says what and where, and exit status 2', ()
     ],
     ['inspecting text', () => ['inspect', file('text.o', 'hello')], /'text\.o' at file offset 0x0: .*\(ENOEXEC\)/],
     [
-      'a key that is not supported yet',
-      () => ['verify', scenarioFile('later.json', [{ call: 'f', args: [{ f64: 1 }] }])],
-      /later\.json: \$\.steps\[0\]\.args\[0\]\.f64: .*not supported yet \(ENOTSUPP\)/,
+      'a key that no argument has',
+      () => ['verify', scenarioFile('odd.json', [{ call: 'f', args: [{ f32: 1 }] }])],
+      /odd\.json: \$\.steps\[0\]\.args\[0\]\.f32: unknown key 'f32'; allowed are .* \(EINVAL\)/,
     ],
     [
       'a function that is not there',

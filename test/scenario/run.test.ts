@@ -151,3 +151,32 @@ test('n patched calls raise the counters of the core by exactly n, unpatched cal
     run.dispose();
   }
 });
+
+describe('doubles', () => {
+  /** Bytes of a double in a vector register. */
+  const xmm = (value: number): string =>
+    `${Buffer.from(new Float64Array([value]).buffer).toString('hex')}${'00'.repeat(8)}`;
+  /** Runs one call of `divide` after its body has been written over. */
+  async function calls(body: string, step: object): Promise<object | undefined> {
+    const scenario = await start([{ call: 'divide', ...step }]);
+    try {
+      const { machine } = scenario;
+      machine.engine.write(machine.place('vmlinux:divide') + 9n, Uint8Array.from(Buffer.from(body, 'hex')));
+      return scenario.next();
+    } finally {
+      scenario.dispose();
+    }
+  }
+
+  test('travel in vector registers, beside integers in theirs, and al counts them', async () => {
+    const args = [{ f64: 1.5 }, 7, { f64: -0.25 }, 9];
+    const body = '01f801f0f20f58c1c3'; // add eax,edi; add eax,esi; addsd xmm0,xmm1; ret
+    expect(await calls(body, { args, returns: 2 + 7 + 9, xmm0: xmm(1.25) })).toMatchObject({ verdict: 'holds' });
+  });
+
+  test('go on the stack in the order of the arguments once eight have a register', async () => {
+    const args = [1, 2, 3, 4, 5, 6, 77, ...Array.from({ length: 9 }, (_, i) => ({ f64: i + 0.5 }))];
+    const body = '488b442408f20f10442410c3'; // mov rax,[rsp+8]; movsd xmm0,[rsp+16]; ret
+    expect(await calls(body, { args, returns: 77, xmm0: xmm(8.5) })).toMatchObject({ verdict: 'holds' });
+  });
+});

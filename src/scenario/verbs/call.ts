@@ -1,10 +1,10 @@
 // The step `call`: runs a guest function and compares what the CPU says with what the step expects.
 import { hexBytes } from '../../address.ts';
 import type { PatchState, TaskContext } from '../../core/core.ts';
+import type { JsonNode } from '../../json.ts';
 import type { Argument } from '../../machine/arguments.ts';
 import type { CallResult, Machine } from '../../machine.ts';
 import { RESULT_KEYS, readResult } from '../call-result.ts';
-import type { JsonNode } from '../json.ts';
 import {
   addressOf,
   describePlace,
@@ -124,9 +124,10 @@ function refuseWithUntil(step: JsonNode, context: TaskContext): void {
 
 function readArgument(node: JsonNode): ArgumentSpec {
   if (!node.isObject()) return { value: node.integer(), as: undefined };
-  node.keys(['text', 'data', 'as', 'symbol'], ['f64']);
-  const kinds = ['text', 'data', 'symbol'].filter((key) => node.get(key) !== undefined);
-  if (kinds.length !== 1) throw node.error('EINVAL', 'an argument is an integer, {"text"}, {"data"} or {"symbol"}');
+  node.keys(['text', 'data', 'as', 'symbol', 'f64']);
+  const kinds = ['text', 'data', 'symbol', 'f64'].filter((key) => node.get(key) !== undefined);
+  if (kinds.length !== 1)
+    throw node.error('EINVAL', 'an argument is an integer, {"text"}, {"data"}, {"symbol"} or {"f64"}');
   const as = node.get('as');
   if (as !== undefined && kinds[0] !== 'data') throw as.error('EINVAL', '"as" goes with "data" only');
   const symbol = node.get('symbol');
@@ -134,6 +135,8 @@ function readArgument(node: JsonNode): ArgumentSpec {
     symbol.name();
     return { symbol };
   }
+  const f64 = node.get('f64')?.number();
+  if (f64 !== undefined) return { value: { f64 }, as: undefined };
   const text = node.get('text')?.string();
   if (text?.includes('\0')) throw node.need('text').error('EINVAL', 'a text holds no NUL; use "data"');
   return { value: text ?? node.need('data').hex(), as: as?.name() };

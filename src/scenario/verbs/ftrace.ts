@@ -1,8 +1,8 @@
 // The step `ftrace`: users of ftrace beside livepatch: adding and removing them, their filters, and what they counted.
 import type { OpsFlag } from '../../ftrace/ops.ts';
 import type { TracerCounts, TracerKind } from '../../ftrace/tracer-spec.ts';
+import type { JsonNode } from '../../json.ts';
 import type { Machine } from '../../machine.ts';
-import type { JsonNode } from '../json.ts';
 import type { Outcome } from '../scenario.ts';
 import type { Verb } from '../verb.ts';
 

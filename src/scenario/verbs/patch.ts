@@ -1,8 +1,8 @@
 // The steps that act on one patch, `enable`, `disable`, `reverse` and `force`, and `patches`, which lists them.
 import { PatchError } from '../../errors.ts';
+import type { JsonNode } from '../../json.ts';
 import type { PatchSpec } from '../../livepatch/patch.ts';
 import type { Machine } from '../../machine.ts';
-import type { JsonNode } from '../json.ts';
 import { readParams } from '../params.ts';
 import type { Guest, Outcome, ScenarioPatch } from '../scenario.ts';
 import type { FileNames, Verb } from '../verb.ts';

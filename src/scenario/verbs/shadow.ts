@@ -1,7 +1,7 @@
 // The step `shadow`: makes, finds and frees shadow variables as a patch's code does (L81).
 import { hexBytes, wrap } from '../../address.ts';
+import type { JsonNode } from '../../json.ts';
 import type { Machine } from '../../machine.ts';
-import type { JsonNode } from '../json.ts';
 import { needFunction } from '../names.ts';
 import type { Verb } from '../verb.ts';
 

@@ -1,8 +1,8 @@
 // The step `site`: what bytes stand at a function's site, and what it calls.
 import { hex, hexBytes, wrap } from '../../address.ts';
 import { NOP5, SITE_SIZE } from '../../ftrace/site.ts';
+import type { JsonNode } from '../../json.ts';
 import type { Machine } from '../../machine.ts';
-import type { JsonNode } from '../json.ts';
 import { fullName, type NamedFunction, needFunction } from '../names.ts';
 import type { Verb } from '../verb.ts';
 

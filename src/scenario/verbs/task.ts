@@ -1,6 +1,7 @@
 // The step `task`: a task comes, goes, runs on another CPU, or goes on with the call in which it is parked.
+
+import type { JsonNode } from '../../json.ts';
 import { RESULT_KEYS, readResult } from '../call-result.ts';
-import type { JsonNode } from '../json.ts';
 import { placeOf } from '../names.ts';
 import type { Guest, Outcome } from '../scenario.ts';
 import type { FileNames, Verb } from '../verb.ts';

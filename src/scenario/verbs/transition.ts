@@ -1,6 +1,7 @@
 // The steps `switch`, `tick` and `transition`: tasks try to switch, and which transition runs.
+
+import type { JsonNode } from '../../json.ts';
 import type { SwitchAnswer, SwitchAttempt } from '../../livepatch/transition.ts';
-import type { JsonNode } from '../json.ts';
 import type { FileNames, Verb } from '../verb.ts';
 import { patchName } from './patch.ts';
 

@@ -1,2 +1,0 @@
-// Where the verbs find the reader of JSON values.
-export { JsonNode } from '../json.ts';
