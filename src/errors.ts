@@ -7,6 +7,7 @@ export const ERRNO = {
   EIO: 5,
   ENOEXEC: 8,
   ENOMEM: 12,
+  EACCES: 13,
   EFAULT: 14,
   EBUSY: 16,
   EEXIST: 17,

@@ -3,8 +3,9 @@ import { hex } from '../address.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Facts } from '../x86/operands.ts';
 import { reachable } from './reach.ts';
+import { segmentDifference } from './segments.ts';
 import { CodeSpace, type Segment } from './space.ts';
-import { stateAt, statesFor, type Uses, usesOf } from './states.ts';
+import { firstMixed, stateAt, statesFor, type Uses, usesOf } from './states.ts';
 import { transfersOf } from './transfers.ts';
 import { type Outcome, pointer, RETURN_ADDRESS, STACK, type State, World } from './world.ts';
 
@@ -77,7 +78,7 @@ export async function execute(question: ExecutionQuestion, engines: EngineMaker)
 }
 
 /**
- * Runs both sides from as many states as the bytes deserve (24 to 64), and goes on up to 240 while a branch of the original has not been taken.
+ * Runs both sides from as many states as the bytes deserve (24 to 100), and goes on up to 240 while a branch of the original has not been taken.
  *
  * @param engines one engine for each side, with nothing mapped; they are left so
  */
@@ -179,7 +180,7 @@ function compare(question: ExecutionQuestion, original: World, moved: World, haz
     proved ? states < CONFIRMING_STATES : states < MOST_STATES && (states < fewest || wanted.size > 0);
   for (; goesOn(); states++) {
     // a confirmation skips the boundary values, in which most pointers lead nowhere
-    const state = stateAt(proved ? states + 12 : states, question.seed, uses);
+    const state = stateAt(proved ? states + firstMixed(uses) + 2 : states, question.seed, uses);
     const a = runOriginal(question, original, state);
     for (const place of [...a.blocks, a.exit.rip]) {
       wanted.delete(place);
@@ -222,13 +223,25 @@ function compare(question: ExecutionQuestion, original: World, moved: World, haz
   if (compared === 0 || unjudged) {
     return { ...unknown(refused || 'no state could be compared', states, wanted), unjudged };
   }
+  const segment = segmentDifference(...instructionsOf(question));
+  if (segment !== undefined) return { ...segment, states, untaken: [...wanted], beyond: [] };
   return { answer: 'same', why: `${compared} states agree`, states, untaken: [...wanted], beyond: [...beyond] };
 }
 
-/** What the original compares, counts and names; its own bytes are no data to be chosen. */
-function usesFor({ space, original }: ExecutionQuestion): Uses {
-  const uses = usesOf(reachable(space, original.entry).values());
+/**
+ * What the original compares, counts and names, and with what the moved side compares; the original's own bytes are no data
+ * to be chosen.
+ */
+function usesFor(question: ExecutionQuestion): Uses {
+  const { original } = question;
+  const uses = usesOf(...instructionsOf(question));
   return { ...uses, places: uses.places.filter((address) => outsideBy(original.code, address, 8n)) };
+}
+
+/** What the original may run, and what the moved side may. */
+function instructionsOf({ space, original, moved }: ExecutionQuestion): [Iterable<Facts>, Iterable<Facts>] {
+  const movedSpace = new CodeSpace(moved.code, { bitness: 64 });
+  return [reachable(space, original.entry).values(), reachable(movedSpace, moved.entry).values()];
 }
 
 function outsideBy(code: readonly Segment[], at: bigint, size: bigint): boolean {

@@ -49,7 +49,7 @@ export function judgeFree({ address, bytes, tasks }: FreeQuestion): Judgement {
   return located(verdict, { mode: { bitness: 64 }, base: address, entry: address, code: [own] });
 }
 
-/** A call may be the last instruction: its return address is the byte after the code. */
+/** A pushed entry is returned to as well; a call may be the last instruction, with the byte after the code as return address. */
 function isReturnInto(own: Segment, word: bigint): boolean {
-  return word > own.address && word <= own.address + BigInt(own.bytes.length);
+  return word >= own.address && word <= own.address + BigInt(own.bytes.length);
 }

@@ -14,7 +14,12 @@ import { RETURN_ADDRESS } from './world.ts';
 
 /** A hooked function. */
 export interface HookQuestion {
-  readonly function: { readonly address: bigint; readonly bytes: Uint8Array; readonly padding?: number };
+  readonly function: {
+    readonly address: bigint;
+    readonly bytes: Uint8Array;
+    /** The byte between functions; where it is a filler, a tool may have put its jump above a short function. */
+    readonly padding?: number;
+  };
   /** Bytes that the jump over the function's start takes. */
   readonly patchLength: number;
   readonly trampoline: { readonly address: bigint; readonly bytes: Uint8Array };
@@ -38,9 +43,16 @@ const SEED = 0x74726d70;
  * Judges a hook (C1–C6, C9–C21, C23, C29–C34, C36–C38, C46, C47, C51); what needs more than the code is asked by options.
  *
  * @param engines where to run both sides; without it, or in 32-bit code, only the symbolic proof decides
+ * @throws {RangeError} the patch length is no number of bytes from 1 on
  */
 export async function judgeHook(question: HookQuestion, engines?: EngineMaker): Promise<Judgement> {
   const { address, bytes } = question.function;
+  if (!Number.isInteger(question.patchLength) || question.patchLength < 1) {
+    throw new RangeError(`"patchLength" expected 1 byte or more, got ${question.patchLength}`);
+  }
+  if (bytes.length === 0 || question.trampoline.bytes.length === 0) {
+    return { verdict: 'not-judged', reason: 'no bytes', findings: [] };
+  }
   const judgement = withFindings(await judge(question, engines), await askedFindings(question, engines));
   return located(judgement, {
     mode: { bitness: question.bitness ?? 64 },
@@ -229,7 +241,7 @@ async function run(question: HookQuestion, stream: StreamAnswer, engines: Engine
  * neighbour's code, and the padding can take the near jump.
  */
 function overwrittenNeighbour(question: HookQuestion, mode: DecodeMode): Finding | undefined {
-  const { address, bytes, padding = 0xcc } = question.function;
+  const { address, bytes, padding } = question.function;
   const space = new CodeSpace([{ address, bytes }], mode);
   const end = functionEnd(space, address);
   const size = Number(end.address - address);
@@ -237,7 +249,11 @@ function overwrittenNeighbour(question: HookQuestion, mode: DecodeMode): Finding
   const rest = bytes.subarray(size, question.patchLength);
   if (rest.length === 0 || isFiller(rest, mode)) return undefined;
   const above =
-    size >= 2 && isFiller(new Uint8Array(5).fill(padding), mode) && !holdsNeighbour(question, end.last, mode);
+    size >= 2 &&
+    padding !== undefined &&
+    question.patch === undefined &&
+    isFiller(new Uint8Array(5).fill(padding), mode) &&
+    !holdsNeighbour(question, end.last, mode);
   if (above) return undefined;
   const message = `the patch needs ${question.patchLength} bytes, the function has ${size}: the neighbour is overwritten`;
   return finding('C3', 'error', message, { at: end.last, base: address });

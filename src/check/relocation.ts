@@ -41,6 +41,7 @@ export async function judgeRelocation(question: RelocationQuestion, engines?: En
 }
 
 async function judge(question: RelocationQuestion, engines: EngineMaker | undefined): Promise<Judgement> {
+  if (question.bytes.length === 0) return { verdict: 'not-judged', reason: 'no bytes', findings: [] };
   if (question.bitness === 16) return { verdict: 'not-judged', reason: '16-bit code is not judged', findings: [] };
   if (question.output === undefined) return refusal(question);
   const mode: DecodeMode = { bitness: question.bitness, ...(question.amd === true ? { amd: true } : {}) };

@@ -42,8 +42,8 @@ export interface Uses {
   readonly conditions: number;
 }
 
-/** Looks through the instructions that may run. */
-export function usesOf(all: Iterable<Facts>): Uses {
+/** Looks through the instructions that may run; of `others` only the constants matter. */
+export function usesOf(all: Iterable<Facts>, others: Iterable<Facts> = []): Uses {
   const values = new Set<bigint>();
   const places = new Set<bigint>();
   let counts = false;
@@ -54,25 +54,38 @@ export function usesOf(all: Iterable<Facts>): Uses {
     if (kind === 'conditional' || readsFlags !== 0) conditions++;
     const isData = kind === 'next' || kind === 'conditional';
     if (isData && memory?.address !== undefined && places.size < MAX_PLACES) places.add(memory.address);
-    if (immediate === undefined || values.size > MAX_VALUES) continue;
-    for (const value of [immediate, immediate + 1n, immediate - 1n]) values.add(BigInt.asUintN(64, value));
+    addNeighbours(values, immediate);
   }
+  for (const { immediate } of others) addNeighbours(values, immediate);
   return { counts, values: [...values], places: [...places], conditions };
+}
+
+/** A comparison goes one way below a constant, another at it or above. */
+function addNeighbours(values: Set<bigint>, immediate: bigint | undefined): void {
+  if (immediate === undefined || values.size > MAX_VALUES) return;
+  for (const value of [immediate, immediate + 1n, immediate - 1n]) values.add(BigInt.asUintN(64, value));
 }
 
 /** At least so many states tell one thing from another in such code. */
 export function statesFor({ counts, values, places, conditions }: Uses): number {
-  return Math.min(24 + (counts ? 16 : 0) + values.length + 4 * places.length + 4 * conditions, 64);
+  const mixed = Math.min(24 + (counts ? 16 : 0) + values.length + 4 * places.length + 4 * conditions, 64);
+  return mixed + values.length;
 }
 
-/** The state with number `index`: the first ones hold one boundary value everywhere. */
+/** The number of the first state whose registers differ from each other. */
+export function firstMixed(uses?: Uses): number {
+  return BOUNDARY.length + (uses?.values.length ?? 0);
+}
+
+/** The state with number `index`: the first ones hold one boundary value, or one that the code compares, everywhere. */
 export function stateAt(index: number, seed: number, uses?: Uses): State {
   const random = new Random(seed + index * 7919);
   const values: readonly [bigint, ...bigint[]] = [...BOUNDARY, ...(uses?.values ?? [])];
+  const everywhere = index < values.length ? values[index] : undefined;
   const registers: Record<string, bigint> = {};
   for (const name of GENERAL_REGISTERS) {
     const choice = random.next() % 8;
-    if (index < BOUNDARY.length) registers[name] = BOUNDARY[index] ?? 0n;
+    if (everywhere !== undefined) registers[name] = everywhere;
     else if (choice < 3) registers[name] = (choice === 0 ? HIGH_DATA : DATA) + BigInt(random.next() % 0x4000);
     else if (choice === 3) registers[name] = random.pick(values);
     else if (choice === 4) registers[name] = BigInt(random.next() % 12);
@@ -80,7 +93,7 @@ export function stateAt(index: number, seed: number, uses?: Uses): State {
     else if (choice === 6) registers[name] = BigInt.asUintN(64, -BigInt(random.next() % 100));
     else registers[name] = random.word();
   }
-  if (index >= BOUNDARY.length) {
+  if (everywhere === undefined) {
     if (uses?.counts === true && index % 4 < 3) registers.rcx = random.pick(COUNTS);
     if (index % 5 === 4) aliased(registers, random);
   }
@@ -90,7 +103,13 @@ export function stateAt(index: number, seed: number, uses?: Uses): State {
   const status = index < 2 ? -BigInt(index) : BigInt(random.next());
   const flags = (status & STATUS_FLAGS) | (index % 8 === 7 ? DIRECTION : 0n) | 2n;
   const xmm = Array.from({ length: 16 }, () => random.bytes(16));
-  const memory = index < 2 ? [] : memoryAt(uses?.places ?? [], values, random);
+  const places = uses?.places ?? [];
+  const memory =
+    everywhere !== undefined && index >= BOUNDARY.length
+      ? places.map((address) => ({ address, bytes: pointer(everywhere) }))
+      : index < 2
+        ? []
+        : memoryAt(places, values, random);
   return { registers, rflags: flags, xmm, ...(memory.length === 0 ? {} : { memory }) };
 }
 

@@ -74,7 +74,8 @@ function sectionCase({ name, flags, bytes }: ElfSection): ObjectCase {
 
 function siteCase({ name, site, reason }: FunctionInfo): ObjectCase {
   const head = { id: `${name}:site`.slice(0, MAX_ID), kind: 'ftrace-site' };
-  if (site === undefined) return { raw: head, unjudged: `no site: ${reason}` };
+  if (site === undefined)
+    return { raw: head, unjudged: reason?.startsWith('no site') === true ? reason : `no site: ${reason}` };
   // the compiler's call becomes a NOP5 at boot, and so do NOPs of other forms (F1 to F9)
   const isCall = site.original[0] === 0xe8;
   const input = hexBytes((isCall ? site.original : site.idle).subarray(0, 5));

@@ -28,7 +28,9 @@ export async function place(text: string): Promise<Place> {
     const bytes = text.slice(colon + 1);
     try {
       const address = checkedAddress(BigInt(text.slice(0, colon)), 'address');
-      return { address, bytes: bounded(bytes.startsWith('@') ? await readInput(bytes.slice(1)) : bytesOfHex(bytes)) };
+      const read = bounded(bytes.startsWith('@') ? await readInput(bytes.slice(1)) : bytesOfHex(bytes));
+      if (address + BigInt(read.length) > 1n << 64n) throw usage(`'${shown}' goes past the last address`);
+      return { address, bytes: read };
     } catch (cause) {
       if (cause instanceof TrampolineError) throw cause;
       throw usage(`'${shown}' must read ADDRESS:BYTES, such as 0x401000:0f1f440000, or FILE.o:FUNCTION`);

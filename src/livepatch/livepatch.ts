@@ -208,7 +208,7 @@ export class Livepatch {
 
   /**
    * Writes to a file under /sys/kernel/livepatch.
-   * @throws {PatchError} ENOENT no such file · EPERM it cannot be written · EINVAL L83, L84 · EBUSY L47
+   * @throws {PatchError} ENOENT no such file · EACCES it cannot be written · EINVAL L83, L84 · EBUSY L47
    * @throws {SiteError} as `disable`
    */
   writeSysfs(path: string, value: string): void {

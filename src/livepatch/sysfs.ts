@@ -62,16 +62,16 @@ export function sysfsNode(
 /**
  * Writes to an attribute.
  *
- * @throws {PatchError} ENOENT no such file · EPERM it cannot be written · EINVAL, EBUSY (L47, L83, L84)
+ * @throws {PatchError} ENOENT no such file · EACCES it cannot be written · EINVAL, EBUSY (L47, L83, L84)
  */
 export function sysfsWrite(path: string, value: string, patches: PatchList, actions: SysfsActions): void {
   const operation = 'sysfs write';
   const [name, file, ...more] = path.split('/');
   const patch = patches.get(name ?? '') ?? patches.getReplaced(name ?? '');
-  const fail = (code: 'ENOENT' | 'EPERM' | 'EINVAL', fact: string): PatchError =>
+  const fail = (code: 'ENOENT' | 'EACCES' | 'EINVAL', fact: string): PatchError =>
     new PatchError(code, fact, { operation, ...(patch === undefined ? {} : { patch: patch.name }) });
   if (patch === undefined || file === undefined) throw fail('ENOENT', `no file '${path}'`);
-  if (more.length > 0 || (file !== 'enabled' && file !== 'force')) throw fail('EPERM', `'${path}' cannot be written`);
+  if (more.length > 0 || (file !== 'enabled' && file !== 'force')) throw fail('EACCES', `'${path}' cannot be written`);
   const wanted = parseBool(value);
   if (wanted === undefined) throw fail('EINVAL', `'${value}' is no bool`);
   const moving = actions.transitioning() === patch;

@@ -92,9 +92,13 @@ function middle(patch: PlanPatch, before: Snapshot, after: Snapshot): PlanWarnin
   });
 }
 
+/** What of `one` stands on the same func stacks as `other`: these are keyed by address, so another name is no other stack (L26). */
 function sharedFuncs(one: PlanPatch, other: PlanPatch): string[] {
   const titles = new Set(other.funcs.map(({ title }) => title));
-  return one.funcs.map(({ title }) => title).filter((title) => titles.has(title));
+  const addresses = new Set(other.funcs.flatMap(({ address }) => address ?? []));
+  return one.funcs
+    .filter(({ title, address }) => titles.has(title) || (address !== undefined && addresses.has(address)))
+    .map(({ title }) => title);
 }
 
 function quoted(names: readonly string[]): string {

@@ -283,7 +283,7 @@ const PAIRS: Readonly<Partial<Record<RuleNumber, Pair>>> = {
   C41: { bad: () => poke(without(2)), good: () => poke(SAFE) },
   C42: { bad: () => poke('plain'), good: () => poke('int3') },
   C43: { bad: () => threads('9090909090'), good: () => threads('0f1f440000') },
-  C44: { bad: () => free(0x1n, TRAMPOLINE + 5n), good: () => free(0x1n, TRAMPOLINE, TRAMPOLINE + 17n) },
+  C44: { bad: () => free(0x1n, TRAMPOLINE), good: () => free(0x1n, TRAMPOLINE - 1n, TRAMPOLINE + 17n) },
   C45: { bad: () => poke([WHOLE]), good: () => poke([WHOLE, { sync: true }]) },
   C46: {
     bad: () => site('section', '90', { access: 'rwx' }),

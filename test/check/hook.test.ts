@@ -48,6 +48,14 @@ describe.each([
   ['C21', 'changes a register', FRAME, withJumpBack('554889e54883ec1083c301', 8)],
   ['C29', 'pops what it did not push', FRAME, withJumpBack('5d554889e54883ec10', 8)],
   ['C23', 'changes xmm1', FRAME, withJumpBack('554889e54883ec10660fefc9', 8)],
+  // cmp edi, 5; jae: only at 5 itself do the two differ
+  ['C9', 'turns jae into ja', '83ff057306b801000000c3b802000000c3', '83ff050f8702c8ffffe9f7c7ffff'],
+  [
+    'C10',
+    'writes where one value is compared',
+    '4881ff78563412b801000000c3',
+    '4881ff785634127507c605f0dfffff01e9f2c7ffff',
+  ],
   ['C1', 'holds bytes that are no instruction', FRAME, withJumpBack('06554889e54883ec10', 8)],
   ['C19', 'returns with the direction flag set', FRAME, withJumpBack('554889e54883ec10fd', 8)],
 ])('%s: a trampoline that %s', (_rule, _what, original, trampoline) => {
@@ -96,4 +104,50 @@ test('a jump back with any one bit of its distance flipped is broken', async () 
     };
     expect((await judgeHook(hook, keeper.engines)).verdict, `bit ${bit}`).toBe('broken');
   }
+});
+
+describe('what runs cannot tell is not called equivalent', () => {
+  const GUARD = '64488b0425280000004831f8c3'; // mov rax, fs:[0x28]; xor rax, rdi; ret
+  test.each([
+    ['loses fs', '488b042528000000e9fcc7ffff'],
+    ['takes gs instead', '65488b042528000000e9fbc7ffff'],
+  ])('a load that %s', async (_what, trampoline) => {
+    const { verdict, reason } = await judge(GUARD, trampoline);
+    expect(verdict).toBe('broken');
+    expect(reason).toMatch(/\[0x28\] is accessed through .s instead of fs/);
+  });
+
+  test('an address through fs that is made in registers', async () => {
+    // push rdi; mov edi, 0x28; mov rax, fs:[rdi]; pop rdi
+    expect((await judge(GUARD, withJumpBack('57bf2800000064488b075f', 9))).verdict).toBe('not-judged');
+  });
+
+  test('the load itself, moved as it is, is equivalent', async () => {
+    expect((await judge(GUARD, withJumpBack('64488b042528000000', 9))).verdict).toBe('equivalent');
+  });
+
+  test.each([
+    ['function', '', '90'],
+    ['trampoline', FRAME, ''],
+  ])('no bytes of the %s', async (_what, original, trampoline) => {
+    expect(await judge(original, trampoline)).toMatchObject({ verdict: 'not-judged', reason: 'no bytes' });
+  });
+});
+
+test('C3: a jump over a function that is shorter overwrites its neighbour, unless there is known to be room above', async () => {
+  const [original, trampoline] = ['31c0c3b807000000c3', '31c0c3'];
+  const hook = {
+    function: { address: FUNCTION, bytes: bytesOfHex(original) },
+    patchLength: 5,
+    trampoline: { address: TRAMPOLINE, bytes: bytesOfHex(trampoline) },
+  };
+  expect((await judgeHook(hook, keeper.engines)).findings[0]).toMatchObject({ rule: 'C3', level: 'error' });
+  expect((await judge(original, trampoline)).verdict).toBe('equivalent');
+});
+
+test.each([0, -1, 1.5])('a patch of %s bytes is an error', async (patchLength) => {
+  const place = { address: FUNCTION, bytes: bytesOfHex(FRAME) };
+  await expect(judgeHook({ function: place, patchLength, trampoline: place })).rejects.toThrow(
+    '"patchLength" expected',
+  );
 });

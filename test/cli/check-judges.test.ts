@@ -79,3 +79,9 @@ test('a finding stored as JSON is stepped through, up to the first difference', 
     rmSync(folder, { recursive: true });
   }
 });
+
+test('bytes that go past the last address are a usage error', () => {
+  const { status, err } = check('site', 'nop', '0xffffffffffffffff:6690');
+  expect(status).toBe(2);
+  expect(err).toContain('goes past the last address');
+});

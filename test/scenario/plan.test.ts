@@ -104,6 +104,24 @@ describe('a plan warns', () => {
     expect(steps.map(kinds)).toEqual([[], ['aliases']]);
   });
 
+  test('of a function shared under two names by patches that do not replace (L26)', async () => {
+    const named = (name: string, oldName: string) => ({
+      ...{ name, image: 'fix_a' },
+      objects: [{ name: null, funcs: [{ oldName, newFunc: 'livepatch_fibonacci' }] }],
+    });
+    const images = [
+      { name: 'vmlinux', file: 'odd-kernel-O2.o' },
+      { name: 'fix_a', file: 'fix-a.o', kind: 'livepatch' },
+    ];
+    const patches = [named('old', 'plain'), named('new', 'plain_alias')];
+    const text = scenario([{ enable: 'old' }, { enable: 'new' }, { disable: 'old' }], { images, patches });
+    const { steps } = await planScenario(parseScenario(text), {
+      read: async (path) => (path.startsWith('odd') ? fixture(path) : object(path)),
+      engine: 'wasm',
+    });
+    expect(steps.map(kinds)).toEqual([[], ['shared'], ['middle']]);
+  });
+
   test('of nothing where nothing is to be said, nor of a patch that is only registered', async () => {
     const machine = { policy: 'strict-stack' };
     const steps = await plan([{ register: 'fix_a' }, { register: 'fix_b' }, { enable: 'fix_a' }], { machine });
