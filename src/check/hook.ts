@@ -43,12 +43,16 @@ const SEED = 0x74726d70;
  * Judges a hook (C1–C6, C9–C21, C23, C29–C34, C36–C38, C46, C47, C51); what needs more than the code is asked by options.
  *
  * @param engines where to run both sides; without it, or in 32-bit code, only the symbolic proof decides
- * @throws {RangeError} the patch length is no number of bytes from 1 on
+ * @throws {RangeError} the patch length is no number of bytes from 1 on, or code goes past the last address
  */
 export async function judgeHook(question: HookQuestion, engines?: EngineMaker): Promise<Judgement> {
   const { address, bytes } = question.function;
   if (!Number.isInteger(question.patchLength) || question.patchLength < 1) {
     throw new RangeError(`"patchLength" expected 1 byte or more, got ${question.patchLength}`);
+  }
+  for (const place of [question.function, question.trampoline]) {
+    if (place.address + BigInt(place.bytes.length) > 1n << 64n)
+      throw new RangeError('the bytes go past the last address');
   }
   if (bytes.length === 0 || question.trampoline.bytes.length === 0) {
     return { verdict: 'not-judged', reason: 'no bytes', findings: [] };

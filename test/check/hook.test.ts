@@ -151,3 +151,10 @@ test.each([0, -1, 1.5])('a patch of %s bytes is an error', async (patchLength) =
     '"patchLength" expected',
   );
 });
+
+test('code that goes past the last address is an error', async () => {
+  const place = { address: 0xffff_ffff_ffff_fff8n, bytes: bytesOfHex(FRAME) };
+  const trampoline = { address: TRAMPOLINE, bytes: bytesOfHex(withJumpBack(FRAME, 8)) };
+  const question = { function: place, patchLength: 5, trampoline };
+  await expect(judgeHook(question)).rejects.toThrow('past the last address');
+});
