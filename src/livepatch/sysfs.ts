@@ -76,8 +76,10 @@ export function sysfsWrite(path: string, value: string, patches: PatchList, acti
   if (wanted === undefined) throw fail('EINVAL', `'${value}' is no bool`);
   const moving = actions.transitioning() === patch;
   if (file === 'force') {
+    // a 0 is ignored before anything is looked at (L84)
+    if (!wanted) return;
     if (!moving) throw fail('EINVAL', `patch '${patch.name}' is not in transition`);
-    if (wanted) actions.force();
+    actions.force();
     return;
   }
   // "same value" is tested first (L83)

@@ -212,6 +212,8 @@ describe('files under /sys/kernel/livepatch (L82–L84)', () => {
         { sysfs: 'fix_a/enabled', write: '1', fails: 'EINVAL' },
         { sysfs: 'fix_a/enabled', write: 'maybe', fails: 'EINVAL' },
         { sysfs: 'fix_a/force', write: '1', fails: 'EINVAL' },
+        { sysfs: 'fix_a/force', write: '0' },
+        { sysfs: 'fix_a/force', write: 'x', fails: 'EINVAL' },
         { sysfs: 'fix_a/transition', write: '1', fails: 'EACCES' },
         { sysfs: 'fix_b/enabled', write: '0', fails: 'ENOENT' },
         { log: loadLines('fix_a') },
