@@ -38,6 +38,8 @@ export interface Uses {
   readonly values: readonly bigint[];
   /** Addresses that instructions name. */
   readonly places: readonly bigint[];
+  /** Registers that memory operands are based on. */
+  readonly bases: readonly string[];
   /** Conditional branches and instructions that read flags. */
   readonly conditions: number;
 }
@@ -46,6 +48,7 @@ export interface Uses {
 export function usesOf(all: Iterable<Facts>, others: Iterable<Facts> = []): Uses {
   const values = new Set<bigint>();
   const places = new Set<bigint>();
+  const bases = new Set<string>();
   let counts = false;
   let conditions = 0;
   for (const facts of all) {
@@ -54,10 +57,11 @@ export function usesOf(all: Iterable<Facts>, others: Iterable<Facts> = []): Uses
     if (kind === 'conditional' || readsFlags !== 0) conditions++;
     const isData = kind === 'next' || kind === 'conditional';
     if (isData && memory?.address !== undefined && places.size < MAX_PLACES) places.add(memory.address);
+    if (memory !== undefined) bases.add(memory.base.toLowerCase());
     addNeighbours(values, immediate);
   }
   for (const { immediate } of others) addNeighbours(values, immediate);
-  return { counts, values: [...values], places: [...places], conditions };
+  return { counts, values: [...values], places: [...places], bases: [...bases], conditions };
 }
 
 /** A comparison goes one way below a constant, another at it or above. */
@@ -95,7 +99,7 @@ export function stateAt(index: number, seed: number, uses?: Uses): State {
   }
   if (everywhere === undefined) {
     if (uses?.counts === true && index % 4 < 3) registers.rcx = random.pick(COUNTS);
-    if (index % 5 === 4) aliased(registers, random);
+    if (index % 5 === 4) aliased(registers, random, index % 10 === 4 ? uses?.bases : undefined);
   }
   // a caller that keeps to the ABI leaves 8 modulo 16 at the entry; kernel code keeps to 8
   registers.rsp = STACK - BigInt(random.next() % 64) * 16n - (index % 4 === 3 ? 0n : 8n);
@@ -113,9 +117,13 @@ export function stateAt(index: number, seed: number, uses?: Uses): State {
   return { registers, rflags: flags, xmm, ...(memory.length === 0 ? {} : { memory }) };
 }
 
-/** Pointers to one place, and to its neighbours. */
-function aliased(registers: Record<string, bigint>, random: Random): void {
+/** Pointers to one place, and to its neighbours; where `bases` are known, these to the place itself. */
+function aliased(registers: Record<string, bigint>, random: Random, bases: readonly string[] = []): void {
   const place = DATA + BigInt(random.next() % 0x800) * 8n;
+  if (bases.length > 1) {
+    for (const name of bases) if (name in registers) registers[name] = place;
+    return;
+  }
   for (const name of ['rdi', 'rsi', 'rdx', 'rax', 'rbx', 'r8', 'r9']) {
     if (random.next() % 2 === 0) registers[name] = place + random.pick([0n, 0n, 8n, -8n, 1n]);
   }

@@ -43,7 +43,8 @@ export class ModuleLife {
     try {
       ftrace.addSites(addresses(image.sites), addresses(image.strays));
       tracersFollow(name);
-      this.#parts.relocate(image);
+      // a kernel has no such tables (L25); a livepatch that is only looked at is loaded in its place, and may keep them
+      if (images.kindOf(image) !== 'vmlinux') this.#parts.relocate(image);
       if (images.kindOf(image) === 'module') this.#insert(image, options);
     } catch (error) {
       this.#remove(image);

@@ -56,6 +56,8 @@ describe.each([
     '4881ff78563412b801000000c3',
     '4881ff785634127507c605f0dfffff01e9f2c7ffff',
   ],
+  // mov [rdi], esi; mov [rdx], ecx; nop: the same only where the pointers differ
+  ['C10', 'swaps two stores', '8937890a90c3', withJumpBack('890a893790', 5)],
   ['C1', 'holds bytes that are no instruction', FRAME, withJumpBack('06554889e54883ec10', 8)],
   ['C19', 'returns with the direction flag set', FRAME, withJumpBack('554889e54883ec10fd', 8)],
 ])('%s: a trampoline that %s', (_rule, _what, original, trampoline) => {

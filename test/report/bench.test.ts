@@ -27,7 +27,7 @@ describe('as text', () => {
   test('counts and times are in tables of their own, with a summary', () => {
     const text = benchText(result);
     expect(text).toMatch(/^One call, counted exactly \(kernel 6\.1\)/);
-    expect(text).toMatch(/^livepatch-args +86 +29 +22 +184 +7 +1 +1 +10 {2}livepatch, args trampoline$/m);
+    expect(text).toMatch(/^livepatch-args +86 +29 +22 +184 +7 +1 +1 +11 {2}livepatch, args trampoline$/m);
     expect(text).toMatch(/^Nanoseconds per call on wasm, measured/m);
     expect(text).toContain('4 mechanisms, 4 confirmed by single steps on another engine, 0 failed');
     expect(text.match(/NaN|undefined/)).toBeNull();
