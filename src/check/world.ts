@@ -41,6 +41,21 @@ const MAX_PAGES = 64;
 const MAX_BLOCKS = 4000;
 const BUDGET = 3000;
 
+/** Pages by seed: both sides of a comparison touch the same ones, and the stack is everybody's. */
+const contents = new Map<number, Uint8Array>();
+const MOST_CONTENTS = 512;
+
+/** A page of random bytes, the caller's own copy. */
+function pageContent(seed: number): Uint8Array {
+  let bytes = contents.get(seed);
+  if (bytes === undefined) {
+    bytes = new Random(seed).bytes(Number(PAGE_SIZE));
+    if (contents.size >= MOST_CONTENTS) contents.clear();
+    contents.set(seed, bytes);
+  }
+  return bytes.slice();
+}
+
 /** One engine with memory that is put back to its first content before each run. */
 export class World {
   readonly #engine: Engine;
@@ -73,8 +88,7 @@ export class World {
   #touch(page: bigint): boolean {
     if (this.#pages.has(page)) return true;
     if (this.#pages.size >= MAX_PAGES) return false;
-    const random = new Random(this.#seed ^ Number(BigInt.asUintN(32, (page >> 12n) ^ (page >> 44n))));
-    const bytes = random.bytes(Number(PAGE_SIZE));
+    const bytes = pageContent(this.#seed ^ Number(BigInt.asUintN(32, (page >> 12n) ^ (page >> 44n))));
     for (const segment of [...this.#code].reverse()) {
       for (let i = 0; i < segment.bytes.length; i++) {
         const offset = segment.address + BigInt(i) - page;
