@@ -82,6 +82,11 @@ async function bench(file: string | undefined, options: BenchCliOptions): Promis
       print(`${id.padEnd(20)} ${family.padEnd(12)} ${title}`);
     return 0;
   }
+  const { only } = options;
+  if (only !== undefined && file === undefined && options.bytes === undefined) {
+    const known = mechanisms(options.kernel).some(({ id }) => id.includes(only));
+    if (!known) throw usage(`no row's id contains '${only}'; bench --list prints them`);
+  }
   const older =
     options.compare === undefined ? undefined : readBench(await readJson(options.compare, 'bench'), options.compare);
   const own = [...(await ownBytes(options)), ...(await ownFunction(file, options))];

@@ -44,6 +44,8 @@ function readRow(node: JsonNode): OwnMechanism {
   node.keys(['id', 'title', 'code', 'entry', 'args', 'reaches', 'returns', 'traps']);
   const id = node.need('id').name();
   const code = node.need('code').array().map(readPart);
+  const overlap = code.findIndex((part, i) => code.some((other, j) => j < i && overlaps(part, other)));
+  if (overlap >= 0) throw node.need('code').error('EINVAL', `part ${overlap} overlaps one before it`);
   const size = code.reduce((sum, { bytes }) => sum + bytes.length, 0);
   if (size > MOST_BYTES)
     throw node.need('code').error('EINVAL', `${size} bytes are more than the ${MOST_BYTES} allowed`);
@@ -73,6 +75,10 @@ function readRow(node: JsonNode): OwnMechanism {
     program,
     make: (engine) => makeProgram(engine, program),
   };
+}
+
+function overlaps(a: Placed, b: Placed): boolean {
+  return a.address < b.address + BigInt(b.bytes.length) && b.address < a.address + BigInt(a.bytes.length);
 }
 
 function readPart(node: JsonNode): Placed {

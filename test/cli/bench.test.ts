@@ -172,6 +172,7 @@ describe('wrong usage ends with 2:', () => {
     [['--threshold', 'much'], '0 or more'],
     [['--arg', 'x'], 'an integer, or text:'],
     [['--json', '--csv'], 'choose one of'],
+    [['--only', 'nosuch'], "no row's id contains 'nosuch'"],
     [['--compare', join(folder, 'none.json')], 'no file'],
     [['--compare', join(EXAMPLES, 'target.o')], 'is no JSON'],
     [['--kernel', '5.10'], '6.1'],

@@ -79,6 +79,12 @@ describe('a file of own mechanisms', () => {
       '$.mechanisms[0].code[0]',
       'its own memory',
     ],
+    [
+      'parts that overlap',
+      file({ ...row, code: [...row.code, { address: '0x10000044', bytes: 'c3' }] }),
+      '$.mechanisms[0].code',
+      'part 2 overlaps',
+    ],
     ['a negative address', file({ ...row, entry: -1 }), '$.mechanisms[0].entry', 'not negative'],
     ['seven arguments', file({ ...row, args: [1, 2, 3, 4, 5, 6, 7] }), '$.mechanisms[0].args', 'at most 6'],
     ['an id twice', file(row, row), '$.mechanisms[1].id', "'mine' is used twice"],
