@@ -1,5 +1,5 @@
 // How many hook cases per second does `check --cases` judge on two cores, on Unicorn and on the WASM CPU, and how does it grow?
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { casesOf, type RawCase } from '../src/check/cases.ts';
 import { judgeOnWorkers } from '../src/cli/pool.ts';
 import type { EngineName } from '../src/engine/engine.ts';
@@ -9,6 +9,8 @@ import type { SuiteOptions, SuiteResult } from './support/suite.ts';
 
 const FILE = new URL('../test/check/cases/hook-cases.json', import.meta.url);
 const KNOWN = new URL('../test/check/disagreements/known.json', import.meta.url);
+/** The worker as it is shipped: from the sources each worker would compile them first. */
+const WORKER = new URL('../dist/check-worker.js', import.meta.url);
 const JOBS = 2;
 const ROUNDS = 5;
 const ENGINES: readonly { name: EngineName; goal: number }[] = [
@@ -21,9 +23,10 @@ const GROWTH_GOAL = 1.5;
 /**
  * Judges the whole file on each engine in turn; every run must give the recorded verdicts.
  *
- * @throws {Error} a verdict is neither the recorded one nor a known disagreement
+ * @throws {Error} the package is not built · a verdict is neither the recorded one nor a known disagreement
  */
 export async function benchValidate({ quick }: SuiteOptions): Promise<SuiteResult> {
+  if (!existsSync(WORKER)) throw new Error('bench: dist/ is missing; run npm run build');
   const cases = casesOf(JSON.parse(readFileSync(FILE, 'utf8')), 'hook-cases.json');
   const seconds = new Map<string, number[]>();
   for (let round = 0; round < (quick ? 1 : ROUNDS); round++) {
@@ -52,7 +55,7 @@ export async function benchValidate({ quick }: SuiteOptions): Promise<SuiteResul
 async function judgeAll(cases: readonly RawCase[], engine: EngineName, times: number): Promise<number> {
   const many = Array.from({ length: times }, () => cases).flat();
   const start = process.hrtime.bigint();
-  const results = await judgeOnWorkers(many, { engine, jobs: JOBS });
+  const results = await judgeOnWorkers(many, { engine, jobs: JOBS, worker: WORKER });
   const took = Number(process.hrtime.bigint() - start) / 1e9;
   const known = new Set(
     (JSON.parse(readFileSync(KNOWN, 'utf8')) as { 'hook-cases': { id: string }[] })['hook-cases'].map(({ id }) => id),
