@@ -404,6 +404,14 @@ class Walk {
       const why = `"${right.mnemonic}" changes ${spoiled.toLowerCase()} where the original has "${left.mnemonic}"`;
       return new Parted('different', why, 'C13', left);
     }
+    if (left.code === right.code && left.memory?.segment !== right.memory?.segment) {
+      return new Parted(
+        'unknown',
+        `accesses ${show(right.memory)} where the original accesses ${show(left.memory)}`,
+        'C10',
+        left,
+      );
+    }
     const relative = left.kind === 'conditional' && right.kind !== 'conditional';
     const rule = left.code === right.code ? 'C9' : relative ? 'C13' : undefined;
     return new Parted('unknown', `"${right.mnemonic}" stands where the original has "${left.mnemonic}"`, rule, left);
@@ -421,7 +429,9 @@ function sameMemory(a: MemoryOperand, b: MemoryOperand): boolean {
   return a.base === b.base && a.index === b.index && a.scale === b.scale && a.displacement === b.displacement;
 }
 
-function show(memory: MemoryOperand): string {
-  if (memory.address !== undefined) return hex(memory.address);
-  return `[${memory.base}+${memory.index}*${memory.scale}+${hex(memory.displacement)}]`.toLowerCase();
+function show(memory: MemoryOperand | undefined): string {
+  if (memory === undefined) return 'no memory';
+  const segment = memory.segment === undefined ? '' : `${memory.segment}:`;
+  if (memory.address !== undefined) return `${segment}${hex(memory.address)}`;
+  return `${segment}[${memory.base}+${memory.index}*${memory.scale}+${hex(memory.displacement)}]`.toLowerCase();
 }
