@@ -308,7 +308,7 @@ class Walk {
   }
 
   #matchCall(left: Facts, right: Facts, constants: Constants): boolean {
-    if (left.target === undefined) return false;
+    if (left.target === undefined) return this.#entersSystem(left, right);
     let target = right.kind === 'call' ? right.target : undefined;
     if (right.kind === 'indirect-call') target = this.#constantTarget(right, constants);
     if (target === undefined) return false;
@@ -327,6 +327,13 @@ class Walk {
     for (const name of constants.keys()) this.#spoiled.add(name);
     this.#pair(nextA, nextB, new Map());
     return true;
+  }
+
+  /** `syscall` and its like count as calls without a target: what answers is not known. */
+  #entersSystem(left: Facts, right: Facts): false {
+    if (left.code !== right.code) return false;
+    const seen = left.mnemonic === 'syscall' ? ', with the address of its own next instruction in rcx' : '';
+    throw new Parted('unknown', `"${left.mnemonic}" goes to the system, which no run can follow${seen}`, 'C16', left);
   }
 
   /** The same work with the memory operand or the jump's target taken from a constant in a register. */

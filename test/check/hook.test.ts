@@ -3,10 +3,15 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { bytesOfHex } from '../../src/address.ts';
 import { keepEngines } from '../../src/check/engines.ts';
 import { judgeHook } from '../../src/check/hook.ts';
+import { check } from '../../src/check/index.ts';
+import { judgeRelocation } from '../../src/check/relocation.ts';
 
 const keeper = keepEngines();
 afterAll(() => keeper.dispose());
 
+/** mov eax, ecx; nop */
+const BLOCK = { address: 0x2000n, bytes: bytesOfHex('89c890') };
+const LAST = 0xffff_ffff_ffff_fffen;
 const FUNCTION = 0x10000800n;
 const TRAMPOLINE = 0x10004000n;
 
@@ -179,6 +184,42 @@ test.each([0, -1, 1.5])('a patch of %s bytes is an error', async (patchLength) =
   await expect(judgeHook({ function: place, patchLength, trampoline: place })).rejects.toThrow(
     '"patchLength" expected',
   );
+});
+
+test.each([
+  [
+    'a moved block',
+    () => judgeRelocation({ ...BLOCK, newAddress: LAST, output: BLOCK.bytes, bitness: 64 }, keeper.engines),
+  ],
+  [
+    'the block',
+    () => judgeRelocation({ ...BLOCK, address: LAST, newAddress: 0x1000n, output: BLOCK.bytes, bitness: 64 }),
+  ],
+  [
+    'what follows it',
+    () => judgeRelocation({ ...BLOCK, address: LAST - 2n, newAddress: 0x1000n, context: BLOCK.bytes, bitness: 64 }),
+  ],
+  ['a trampoline', () => check.trampoline({ ...BLOCK, address: LAST, kind: 'args', handler: 0x1000n, ops: 1n })],
+  ['bytes that lead somewhere', () => check.dispatch({ ...BLOCK, address: LAST, target: 0x1000n })],
+  ['bytes that preserve', () => check.preserves({ ...BLOCK, address: LAST })],
+  ['code to be freed', () => check.free({ ...BLOCK, address: LAST, tasks: [] })],
+  ['a site', async () => check.site('nop', { ...BLOCK, address: LAST, bitness: 64 })],
+])('%s that wraps past the last address is an error', async (_what, judged) => {
+  await expect(judged()).rejects.toThrow(/go past the last address/);
+});
+
+test('a block that ends right before the last address is judged; behind one more byte there is no place to go on', async () => {
+  const at = 0xffff_ffff_ffff_ffffn - BigInt(BLOCK.bytes.length);
+  const moved = (newAddress: bigint) =>
+    judgeRelocation({ ...BLOCK, newAddress, output: BLOCK.bytes, bitness: 64 }, keeper.engines);
+  expect(await moved(at)).toMatchObject({ verdict: 'equivalent' });
+  await expect(moved(at + 1n)).rejects.toThrow(RangeError);
+});
+
+test('C16: a syscall, moved as it is, is not judged, and the reason names the system', async () => {
+  const { verdict, reason } = await judge('b8270000000f05c3', withJumpBack('b8270000000f05', 7));
+  expect(verdict).toBe('not-judged');
+  expect(reason).toMatch(/^"syscall" goes to the system, which no run can follow, with the address .* in rcx/);
 });
 
 test('code that goes past the last address is an error', async () => {
