@@ -11,6 +11,9 @@ export const RETURN_ADDRESS = 0x7777_0000n;
 /** rsp at the entry of the judged code, less up to 1 KiB; above 4 GiB, so that a 32-bit copy of it shows. */
 export const STACK = 0x7ff0_3000_8000n;
 
+/** The registers of a state: the general ones, and the bases of fs and gs. */
+export const STATE_REGISTERS: readonly RegisterName[] = [...GENERAL_REGISTERS, 'fsBase', 'gsBase'];
+
 /** Registers, flags and chosen memory at the start. */
 export interface State {
   readonly registers: Readonly<Record<string, bigint>>;
@@ -131,7 +134,7 @@ export class World {
   #once(entry: bigint, until: bigint, state: State, stopAt: (address: bigint) => boolean): Outcome {
     this.#reset();
     const engine = this.#engine;
-    for (const name of GENERAL_REGISTERS) engine.writeRegister(name, state.registers[name] ?? 0n);
+    for (const name of STATE_REGISTERS) engine.writeRegister(name, state.registers[name] ?? 0n);
     engine.writeRegister('rflags', state.rflags);
     state.xmm.forEach((bytes, i) => {
       engine.writeXmm(i, bytes);
@@ -169,7 +172,7 @@ export class World {
     }
     return {
       exit,
-      registers: Object.fromEntries(GENERAL_REGISTERS.map((name: RegisterName) => [name, engine.readRegister(name)])),
+      registers: Object.fromEntries(STATE_REGISTERS.map((name) => [name, engine.readRegister(name)])),
       rflags: engine.readRegister('rflags'),
       xmm: state.xmm.map((_, i) => engine.readXmm(i)),
       written,

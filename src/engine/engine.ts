@@ -253,6 +253,22 @@ export interface VirtualCpus {
   advance(cpu: number, instructions: number, until: bigint): Exit;
 }
 
+/** What an engine can do whose guest pages may lie in memory of its caller. */
+export interface WasmPages {
+  /**
+   * Maps the bytes of a WASM memory from `offset` on: what either side stores, the other reads, without a copy. Data
+   * only: a plain store by WASM would leave old translations of code. The memory is kept until `dispose`; it may grow.
+   *
+   * @param offset bytes, a multiple of 4096, as `address` and `size` are
+   * @throws {EngineError} EINVAL not page-aligned, not inside the memory, shared between threads, or executable
+   * · EEXIST overlaps a mapping · ENOMEM
+   */
+  map(address: bigint, size: bigint, access: DataAccess, memory: WebAssembly.Memory, offset: number): void;
+}
+
+/** What a page of data allows. */
+export type DataAccess = Exclude<Access, `${string}x`>;
+
 /** Bytes at the gate's address that belong to the engine; the caller maps them executable and leaves them alone. */
 export const GATE_SIZE = 16;
 
@@ -271,6 +287,9 @@ export interface Engine {
 
   /** Where it keeps track of the pages that change. */
   readonly snapshots?: Snapshots;
+
+  /** Where guest pages may be bytes of a WASM memory. */
+  readonly wasmPages?: WasmPages;
 
   /**
    * Maps zeroed pages. `address` and `size` are multiples of 4096.
