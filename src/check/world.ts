@@ -4,7 +4,6 @@ import type { Engine, Exit, RegisterName, RunOptions } from '../engine/engine.ts
 import { GENERAL_REGISTERS } from '../engine/engine.ts';
 import { EngineError } from '../errors.ts';
 import { Random } from './random.ts';
-import { reachable } from './reach.ts';
 import { CodeSpace, type Segment } from './space.ts';
 
 /** Where the judged code returns to. */
@@ -38,8 +37,6 @@ export interface Outcome {
   readonly blocks: readonly bigint[];
 }
 
-/** Not canonical: control never comes here. */
-const NOWHERE = 0x7777_7777_7777_7000n;
 const MAX_PAGES = 64;
 const MAX_BLOCKS = 4000;
 const BUDGET = 3000;
@@ -64,7 +61,6 @@ export class World {
   readonly #engine: Engine;
   readonly #pages = new Map<bigint, Uint8Array>();
   readonly #dirty = new Set<bigint>();
-  readonly #crossed = new Map<string, boolean>();
   readonly #code: readonly Segment[];
   readonly #seed: number;
   /** The code, decoded. */
@@ -152,7 +148,7 @@ export class World {
     const blocks: bigint[] = [];
     const ended = runContained(engine, {
       from: entry,
-      until: this.#isCrossed(entry, until) ? NOWHERE : until,
+      until,
       budget: BUDGET,
       onBlock: (address) => {
         if (address === until || blocks.length >= MAX_BLOCKS || stopAt(address)) return address;
@@ -183,18 +179,6 @@ export class World {
       reads,
       blocks,
     };
-  }
-
-  /** Whether an instruction lies across the end of the run: Unicorn would not come back. */
-  #isCrossed(entry: bigint, until: bigint): boolean {
-    const key = `${entry} ${until}`;
-    const known = this.#crossed.get(key);
-    if (known !== undefined) return known;
-    const crossed = [...reachable(this.code, entry).values()].some(
-      ({ ip, length, kind }) => ip < until && (ip + BigInt(length) > until || (kind === 'invalid' && ip + 15n > until)),
-    );
-    this.#crossed.set(key, crossed);
-    return crossed;
   }
 
   /** Writes what the state says, where there can be memory. */

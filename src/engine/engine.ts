@@ -84,7 +84,8 @@ export interface Exit {
 
 /**
  * Told of each block of straight-line code before it runs: address, and length in bytes. Returning an address inside
- * the block stops the run there (reason `stopped`); the block's own address stops before its first instruction.
+ * the block stops the run there (reason `stopped`); the block's own address stops before its first instruction. Where
+ * no instruction begins, no run stops.
  * Registers may be read inside the hook. Blocks of the gate are not reported.
  */
 export type BlockHook = (address: bigint, size: number) => bigint | undefined;
@@ -96,7 +97,7 @@ export type MemoryHook = (kind: 'read' | 'write', address: bigint, size: number)
 export interface RunOptions {
   /** First instruction. */
   from: bigint;
-  /** The run ends when rip comes here; this instruction is not executed. */
+  /** The run ends when rip comes here; this instruction is not executed. Inside an instruction it is never come to. */
   until: bigint;
   /**
    * At most this many instructions (a REP counts each iteration here). Unicorn engines stop at the last block boundary

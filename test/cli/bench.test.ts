@@ -245,7 +245,7 @@ test('Ctrl-C prints what is finished and ends with 130', async () => {
   });
   // a measurement of many minutes: it is told to stop once it has certainly begun
   const status = await new Promise((resolve) => {
-    const again = setInterval(() => child.kill('SIGINT'), 3_000);
+    const again = setInterval(() => child.kill('SIGINT'), 8_000);
     child.on('exit', (code) => {
       clearInterval(again);
       resolve(code);
