@@ -1,4 +1,5 @@
 // The trace JIT of one WASM CPU: compiles what the interpreter has recorded, and owns the table's slots.
+import { EngineError } from '../../errors.ts';
 import type { Instance } from '../../wasm/instance.ts';
 import { type CompiledTrace, compile } from './compile.ts';
 import { type Layout, layoutOf } from './layout.ts';
@@ -31,12 +32,19 @@ export interface JitCounts {
 /**
  * How code is compiled unless the caller says: as TRAMP64_JIT says in Node (`off`, `sync`, `async` or `eager`), beside the
  * guest in a browser's window, and else while it waits.
+ *
+ * @throws {EngineError} EINVAL TRAMP64_JIT is something else
  */
 export function defaultJitMode(): JitMode {
   const host = globalThis as { process?: { env: Record<string, string | undefined> } };
   const wanted = host.process?.env.TRAMP64_JIT;
   if (wanted === 'off') return false;
-  if (wanted === 'async' || wanted === 'eager') return wanted;
+  if (wanted === 'sync' || wanted === 'async' || wanted === 'eager') return wanted;
+  if (wanted !== undefined && wanted !== '') {
+    throw new EngineError('EINVAL', `TRAMP64_JIT expected off, sync, async or eager, got '${wanted}'`, {
+      operation: 'create engine',
+    });
+  }
   return 'document' in globalThis ? 'async' : 'sync';
 }
 
