@@ -76,3 +76,16 @@ export class Ops {
     return (this.filter.size === 0 || this.filter.has(site)) && !this.notrace.has(site);
   }
 }
+
+/** The ops of a fork that stands for one of its parent. */
+export function copyOps(ops: Ops): Ops {
+  const copy = new Ops({
+    ...{ name: ops.name, flags: ops.flags, filter: ops.filter, notrace: ops.notrace, inText: ops.inText },
+    ...(ops.func === undefined ? {} : { func: ops.func }),
+    ...(ops.place === undefined ? {} : { place: ops.place }),
+    ...(ops.directCall === undefined ? {} : { directCall: ops.directCall }),
+    ...(ops.opsFunc === undefined ? {} : { opsFunc: ops.opsFunc }),
+  });
+  copy.deleted = ops.deleted;
+  return copy;
+}
