@@ -37,6 +37,7 @@ import { CANARY_OFFSET, GUEST_MAP, type GuestMap } from './machine/guest-map.ts'
 import type { GuestRun } from './machine/guest-run.ts';
 import { type HostHandler, serveHandler } from './machine/host-handlers.ts';
 import { Images, type LoadOptions, type Location } from './machine/images.ts';
+import { instructionAround } from './machine/instruction-starts.ts';
 import { placeKernelData } from './machine/kernel-data.ts';
 import { kernelServices } from './machine/kernel-services.ts';
 import { ModuleLife } from './machine/module-life.ts';
@@ -398,7 +399,8 @@ export class Machine {
    * sleeps: its registers and its stack stay until `resume`, and other tasks may call meanwhile.
    *
    * @param until an instruction: an address, or a name with an offset, such as `image:symbol+0x1a`
-   * @throws as `call` · {EngineError} EINVAL the call returned without coming there · EBUSY the task is parked already
+   * @throws as `call` · {EngineError} EINVAL no instruction begins there, or the call returned without coming there ·
+   * EBUSY the task is parked already
    * @returns where the task is parked
    */
   park(
@@ -407,7 +409,7 @@ export class Machine {
     until: string | bigint,
     options: Omit<CallOptions, 'context'> = {},
   ): Location {
-    const run = this.#begin('park', target, args, { ...options, until: this.place(until) });
+    const run = this.#begin('park', target, args, { ...options, until: this.#parkingPlace('park', until) });
     this.#runner.watch(run, options.onArrival);
     return this.#parked(run, this.#runner.advance(run), until);
   }
@@ -427,7 +429,7 @@ export class Machine {
    * @throws as `park` and `resume`
    */
   resumeUntil(task: string, until: string | bigint): Location {
-    const run = this.#runner.resume(this.#task('resume', task), this.place(until));
+    const run = this.#runner.resume(this.#task('resume', task), this.#parkingPlace('resume', until));
     return this.#parked(run, this.#runner.advance(run), until);
   }
 
@@ -651,6 +653,17 @@ export class Machine {
       buffers,
       ...(run.models === undefined ? {} : { models: run.models.finish() }),
     };
+  }
+
+  /** Where a run is to stop. @throws {EngineError} EINVAL inside of an instruction: no run comes there */
+  #parkingPlace(operation: string, until: string | bigint): bigint {
+    const at = this.place(until);
+    const info = this.images.imageAt(at)?.functionAt(at);
+    const around = info && instructionAround(this.read(info.address, info.size), info.address, at);
+    if (around === undefined) return at;
+    const { name, offset } = this.images.locate(around.ip);
+    const fact = `${nameOf(until)} lies inside of "${around.text}" at ${name}+${hex(offset)}; name its first byte`;
+    throw new EngineError('EINVAL', fact, { operation });
   }
 
   /** Where a run is parked that was to stop there. */

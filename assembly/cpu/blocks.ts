@@ -3,7 +3,7 @@
 import { Site } from '../layout';
 import { glueEnd, markOf, TRAMPOLINE } from './arrival';
 import { Decoded, decode, decodedCondition, decodedForm, decodedLength, decodedMnemonic, LONGEST } from './decode';
-import { allocateArea, PAGE } from './frames';
+import { allocateArea, freeArea, PAGE } from './frames';
 import { Hot, specialise } from './hot';
 import { OP_SIZE } from './op';
 import { EXECUTE, Page, Pages } from './pages';
@@ -60,10 +60,14 @@ let pool: usize = 0;
 let poolEnd: usize = 0;
 let poolNext: usize = 0;
 /**
- * Counts, from 1, the times that all blocks were dropped or others became current: a link may be stored only within one
- * generation, and what sites know of blocks holds within one.
+ * Counts, from 1, the times that all blocks were dropped or those of another space became current: a link may be stored
+ * only within one generation, and what sites know of blocks holds within one.
  */
 export let generation: u32 = 1;
+/** Counts the times that the pool was begun anew: blocks of an earlier round are gone, those of other spaces too. */
+let round: u32 = 0;
+/** Address spaces whose blocks share the pool. */
+let sharers: u32 = 1;
 /** Counts the blocks that were dropped because bytes changed. */
 export let changes: u32 = 0;
 
@@ -82,18 +86,75 @@ const STEP_END: usize = memory.data(64, 16);
 /** An instruction whose bytes lie on two pages. */
 const FETCHED: usize = memory.data(16, 8);
 
+/** Bytes of the buckets. */
+export const BUCKETS_SIZE: usize = (<usize>BUCKETS) << 2;
+
+/** What an address space has of this file: its blocks, and where they end. */
+//  0 untilAddress u64
+//  8 gateAddress  u64
+// 16 filled       u32
+// 20 untilBlock   u32
+// 24 round        u32
+// 28 hasGate      u32
+@unmanaged
+export class BlockTable {
+  untilAddress: u64;
+  gateAddress: u64;
+  filled: usize;
+  untilBlock: usize;
+  round: u32;
+  hasGate: u32;
+}
+
+export function keepBlocks(to: BlockTable): void {
+  to.untilAddress = untilAddress;
+  to.gateAddress = gateAddress;
+  to.filled = filled;
+  to.untilBlock = untilBlock;
+  to.round = round;
+  to.hasGate = u32(hasGate);
+}
+
+/** The page table and the traces are those of the same space already. */
+export function useBlocks(from: BlockTable): void {
+  untilAddress = from.untilAddress;
+  gateAddress = from.gateAddress;
+  filled = buckets = from.filled;
+  untilBlock = from.untilBlock;
+  hasGate = from.hasGate != 0;
+  beginGeneration();
+  if (from.round != round) forgetBlocks();
+}
+
+/** No blocks yet; room was reserved. */
+export function forkBlocks(to: BlockTable): void {
+  keepBlocks(to);
+  to.filled = allocateArea(BUCKETS_SIZE);
+  to.untilBlock = 0;
+  sharers++;
+}
+
+export function dropBlocks(): void {
+  freeArea(filled, BUCKETS_SIZE);
+  sharers--;
+}
+
 export function initBlocks(poolBytes: usize): bool {
-  filled = allocateArea((<usize>BUCKETS) << 2);
-  empty = allocateArea((<usize>BUCKETS) << 2);
+  filled = allocateArea(BUCKETS_SIZE);
+  empty = allocateArea(BUCKETS_SIZE);
   buckets = filled;
   pool = allocateArea(poolBytes);
   poolNext = pool;
   poolEnd = pool + poolBytes;
-  generation++;
-  expectedRip = NOWHERE;
+  beginGeneration();
   untilBlock = 0;
   hasGate = false;
   return filled != 0 && empty != 0 && pool != 0;
+}
+
+function beginGeneration(): void {
+  generation++;
+  expectedRip = NOWHERE;
 }
 
 function bucket(rip: u64): usize {
@@ -124,7 +185,7 @@ export function expect(site: Site, rip: u64): void {
   if (buckets == empty) return;
   if (site.generation != generation || load<u64>(<usize>site.block) != rip || isDropped(<usize>site.block)) {
     site.generation = generation;
-    site.block = decodedAt(rip);
+    site.block = <u32>decodedAt(rip);
   }
   expectedBlock = <usize>site.block;
   expectedRip = expectedBlock ? rip : NOWHERE;
@@ -151,7 +212,7 @@ function onPage(rip: u64): u64 {
 
 function build(rip: u64): usize {
   if (buckets == empty) return stepEnd(rip);
-  if (poolNext + BLOCK_MOST > poolEnd) dropAll();
+  if (poolNext + BLOCK_MOST > poolEnd) beginPool();
   const block = changetype<Block>(poolNext);
   if (!fill(block, rip, MOST_OPS)) return 0;
   poolNext += BLOCK_HEADER + <usize>block.ops * OP_SIZE;
@@ -398,14 +459,24 @@ function detach(page: Page, block: Block): void {
   }
 }
 
-/** Forgets every block: the pool is full, or another address space is current. */
+/** Forgets every block of this address space. The pool begins anew when it is full, or at once where nobody shares it. */
 export function dropAll(): void {
-  generation++;
-  expectedRip = NOWHERE;
-  Traces.dropAll();
+  if (sharers == 1) beginPool();
+  else forgetBlocks();
+}
+
+/** The blocks of all address spaces are gone; the others notice when they are current again. */
+function beginPool(): void {
+  round++;
   poolNext = pool;
+  forgetBlocks();
+}
+
+function forgetBlocks(): void {
+  beginGeneration();
+  Traces.dropAll();
   untilBlock = 0;
-  memory.fill(filled, 0, (<usize>BUCKETS) << 2);
+  memory.fill(filled, 0, BUCKETS_SIZE);
   for (let i: u32 = 0; i < Pages.slots(); i++) Pages.slot(i).code = 0;
 }
 

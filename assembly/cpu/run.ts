@@ -84,7 +84,11 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool, leaves: bo
     }
     if (hooked && count) {
       const answer = blockEntered(<u32>rip, <u32>(rip >> 32), load<u32>(block, 24));
-      if (answer && load<u64>(STOP_AT) - rip < load<u32>(block, 24)) return runTo(load<u64>(STOP_AT));
+      if (answer && load<u64>(STOP_AT) - rip < load<u32>(block, 24)) {
+        const reason = runTo(load<u64>(STOP_AT), count, total);
+        if (reason != Reason.Stepped) return reason;
+        continue;
+      }
       most = count;
     }
     if (recording) {
@@ -118,11 +122,14 @@ function leaveStop(): Reason {
   }
 }
 
-/** Steps to an address inside the block at RIP. */
-function runTo(stop: u64): Reason {
+/** Steps to an address inside the block of `count` instructions at RIP, or through it where none begins there. */
+function runTo(stop: u64, count: u32, total: i64): Reason {
   while (load<u64>(RIP) != stop) {
+    if (!count) return Reason.Stepped;
+    if (paid >= total) return Reason.Slice;
     const reason = stepOnce();
     if (reason != Reason.Stepped) return reason;
+    if (!load<u64>(REP_RIP)) count--;
   }
   return Reason.Stopped;
 }

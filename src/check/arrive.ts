@@ -5,7 +5,7 @@ import type { Facts } from '../x86/operands.ts';
 import type { EngineMaker } from './execute.ts';
 import { finding, type Judgement, located } from './finding.ts';
 import type { RuleNumber } from './rules.ts';
-import { CodeSpace, type Segment, within } from './space.ts';
+import { CodeSpace, checkPlace, type Segment, within } from './space.ts';
 import { stateAt } from './states.ts';
 import { type Outcome, type State, World } from './world.ts';
 
@@ -55,6 +55,7 @@ const STATUS_FLAGS = 0x8d5n;
  * Judges where bytes lead (C9, C30, C31): from 32 register states control must leave them for `target` and nowhere else.
  *
  * @throws {EngineError} the bytes lie where no memory can be
+ * @throws {RangeError} they go past the last address
  */
 export async function judgeDispatch(question: DispatchQuestion, engines: EngineMaker): Promise<Judgement> {
   const { target } = question;
@@ -68,7 +69,7 @@ export async function judgeDispatch(question: DispatchQuestion, engines: EngineM
  * control leaves them.
  *
  * @throws {EngineError} the bytes lie where no memory can be
- * @throws {RangeError} a register that does not exist
+ * @throws {RangeError} a register that does not exist, or bytes that go past the last address
  */
 export async function judgePreserves(question: PreservesQuestion, engines: EngineMaker): Promise<Judgement> {
   const names: readonly string[] = question.registers ?? ALL;
@@ -101,6 +102,8 @@ async function judgeRuns(
   complaintOf: (state: State, outcome: Outcome) => Complaint | undefined,
 ): Promise<Judgement> {
   const { address, bytes, calls = [], memory = [] } = question;
+  checkPlace(question, 'bytes', true);
+  for (const segment of memory) checkPlace(segment, 'memory');
   if (bytes.length === 0) return { verdict: 'not-judged', reason: 'no bytes', findings: [] };
   const callees = calls.map((at): Segment => ({ address: at, bytes: Uint8Array.of(0xc3) }));
   const code: Segment[] = [{ address, bytes }, ...callees];

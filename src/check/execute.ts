@@ -2,10 +2,10 @@
 import { hex } from '../address.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Facts } from '../x86/operands.ts';
+import { runHolding } from './hold.ts';
 import { reachable } from './reach.ts';
-import { segmentDifference } from './segments.ts';
 import { CodeSpace, type Segment } from './space.ts';
-import { firstMixed, stateAt, statesFor, type Uses, usesOf } from './states.ts';
+import { firstMixed, heldAt, stateAt, statesFor, type Uses, usesOf } from './states.ts';
 import { transfersOf } from './transfers.ts';
 import { type Outcome, pointer, RETURN_ADDRESS, STACK, type State, World } from './world.ts';
 
@@ -40,7 +40,10 @@ export interface ExecutionAnswer {
   /** Of a difference: the memory that both sides touch from that state, as it stood before. */
   readonly memory?: readonly Segment[];
   readonly states: number;
-  /** Targets of conditional branches on the straight way from the original's entry that no state took. */
+  /**
+   * Targets of conditional branches that no state took: those on the straight way from the original's entry, and all that
+   * the moved side has in code of its own.
+   */
   readonly untaken: readonly bigint[];
   /** The same of the branches beyond: both sides come to them in the same state, so that they prove nothing. */
   readonly beyond: readonly bigint[];
@@ -78,7 +81,8 @@ export async function execute(question: ExecutionQuestion, engines: EngineMaker)
 }
 
 /**
- * Runs both sides from as many states as the bytes deserve (24 to 100), and goes on up to 240 while a branch of the original has not been taken.
+ * Runs both sides from as many states as the bytes deserve (24 to 170), and goes on up to 240 while a branch of
+ * either side has not been taken.
  *
  * @param engines one engine for each side, with nothing mapped; they are left so
  */
@@ -169,6 +173,7 @@ function runMoved(question: ExecutionQuestion, world: World, state: State): Outc
 function compare(question: ExecutionQuestion, original: World, moved: World, hazards: HazardLog): ExecutionAnswer {
   const wanted = branchTargets(question);
   const beyond = allTargets(question, wanted);
+  const ours = ownTargets(question);
   const uses = usesFor(question);
   const fewest = statesFor(uses);
   let compared = 0;
@@ -177,17 +182,22 @@ function compare(question: ExecutionQuestion, original: World, moved: World, haz
   let states = 0;
   const proved = question.proved === true;
   const goesOn = (): boolean =>
-    proved ? states < CONFIRMING_STATES : states < MOST_STATES && (states < fewest || wanted.size > 0);
+    proved ? states < CONFIRMING_STATES : states < MOST_STATES && (states < fewest || wanted.size + ours.size > 0);
   for (; goesOn(); states++) {
     // a confirmation skips the boundary values, in which most pointers lead nowhere
-    const state = stateAt(proved ? states + firstMixed(uses) + 2 : states, question.seed, uses);
-    const a = runOriginal(question, original, state);
+    const index = proved ? states + firstMixed(uses) + 2 : states;
+    const { state, outcome: a } = runHolding(
+      stateAt(index, question.seed, uses),
+      heldAt(index, question.seed, uses),
+      (from) => runOriginal(question, original, from),
+      (at) => outsideBy(question.original.code, at, 8n) && outsideBy(question.moved.code, at, 8n),
+    );
     for (const place of [...a.blocks, a.exit.rip]) {
       wanted.delete(place);
       beyond.delete(place);
     }
     if (a.exit.reason === 'not-judged') {
-      return { ...unknown(a.exit.why ?? 'the engine does not judge it', states, wanted), unjudged: true };
+      return { ...unknown(a.exit.why ?? 'the engine does not judge it', states), unjudged: true };
     }
     if (a.exit.reason === 'fault' && a.exit.fault?.access !== 'fetch') {
       refused ||= `the original faults: ${a.exit.fault?.kind ?? 'fault'} at ${hex(a.exit.rip)}`;
@@ -201,31 +211,43 @@ function compare(question: ExecutionQuestion, original: World, moved: World, haz
     if (b.exit.reason === 'not-judged') {
       if (outside(question.moved.code, b.exit.rip)) {
         const why = `runs off the known code at ${hex(b.exit.rip)}`;
-        return { answer: 'different', why, state, states: states + 1, untaken: [...wanted], beyond: [] };
+        return { answer: 'different', why, state, states: states + 1, untaken: [...wanted, ...ours], beyond: [] };
       }
       const privileged = privilegedAt(question, b.exit.rip);
       if (privileged !== undefined) {
         const why = `executes "${privileged}", which the original does not hold`;
-        return { answer: 'different', why, state, states: states + 1, untaken: [...wanted], beyond: [] };
+        return { answer: 'different', why, state, states: states + 1, untaken: [...wanted, ...ours], beyond: [] };
       }
       // the moved code ran what the original does not hold: no proof, but other states may still show a difference
       refused = b.exit.why ?? 'the engine does not judge the moved code';
       unjudged = true;
       continue;
     }
+    for (const place of [...b.blocks, b.exit.rip]) ours.delete(place);
     compared++;
     hazards.add(a, b);
     const difference = firstDifference(question, a, b);
     if (difference !== undefined) {
-      return { answer: 'different', why: difference, state, states: states + 1, untaken: [...wanted], beyond: [] };
+      return {
+        answer: 'different',
+        why: difference,
+        state,
+        states: states + 1,
+        untaken: [...wanted, ...ours],
+        beyond: [],
+      };
     }
   }
   if (compared === 0 || unjudged) {
-    return { ...unknown(refused || 'no state could be compared', states, wanted), unjudged };
+    return { ...unknown(refused || 'no state could be compared', states), unjudged };
   }
-  const segment = segmentDifference(...instructionsOf(question));
-  if (segment !== undefined) return { ...segment, states, untaken: [...wanted], beyond: [] };
-  return { answer: 'same', why: `${compared} states agree`, states, untaken: [...wanted], beyond: [...beyond] };
+  return {
+    answer: 'same',
+    why: `${compared} states agree`,
+    states,
+    untaken: [...wanted, ...ours],
+    beyond: [...beyond],
+  };
 }
 
 /**
@@ -261,8 +283,8 @@ function privilegedAt(question: ExecutionQuestion, ip: bigint): string | undefin
   return mnemonic;
 }
 
-function unknown(why: string, states: number, wanted: ReadonlySet<bigint>): ExecutionAnswer {
-  return { answer: 'unknown', why, states, untaken: [...wanted], beyond: [] };
+function unknown(why: string, states: number): ExecutionAnswer {
+  return { answer: 'unknown', why, states, untaken: [], beyond: [] };
 }
 
 function outside(code: readonly Segment[], ip: bigint): boolean {
@@ -299,6 +321,20 @@ function allTargets({ space, original }: ExecutionQuestion, nearer: ReadonlySet<
     for (const way of [target, BigInt.asUintN(64, ip + BigInt(length))]) if (!nearer.has(way)) all.add(way);
   }
   return all;
+}
+
+/** Both ways of each conditional branch that the moved side may come to in code that the original has not. */
+function ownTargets({ original, moved }: ExecutionQuestion): Set<bigint> {
+  const own = new Set<bigint>();
+  for (const { kind, target, ip, length } of reachable(
+    new CodeSpace(moved.code, { bitness: 64 }),
+    moved.entry,
+  ).values()) {
+    if (kind !== 'conditional' || target === undefined || !outside(original.code, ip)) continue;
+    own.add(target);
+    own.add(BigInt.asUintN(64, ip + BigInt(length)));
+  }
+  return own;
 }
 
 /** How the moved side's outcome differs from the original's, or undefined. */

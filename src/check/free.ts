@@ -1,7 +1,7 @@
 // May a trampoline be freed? Not while a task executes it or will return into it.
 import { hex } from '../address.ts';
 import { type Finding, finding, type Judgement, located } from './finding.ts';
-import { CodeSpace, type Segment, within } from './space.ts';
+import { CodeSpace, checkPlace, type Segment, within } from './space.ts';
 
 /** A task as the freer sees it. */
 export interface TaskState {
@@ -25,13 +25,14 @@ const MAX_WORDS = 1_000_000;
  * Judges a free (C44): `broken` with one finding for each task that is inside or will come back. Without a task nothing is
  * proved.
  *
- * @throws {RangeError} more than a million stack words
+ * @throws {RangeError} more than a million stack words, or bytes that go past the last address
  */
 export function judgeFree({ address, bytes, tasks }: FreeQuestion): Judgement {
   if (tasks.reduce((sum, { stack }) => sum + stack.length, 0) > MAX_WORDS) {
     throw new RangeError(`"tasks" expected at most ${MAX_WORDS} stack words`);
   }
   const own: Segment = { address, bytes };
+  checkPlace(own, 'bytes');
   const space = new CodeSpace([own], { bitness: 64 });
   const findings: Finding[] = [];
   for (const [i, { name = `task ${i}`, ip, stack }] of tasks.entries()) {

@@ -9,7 +9,7 @@ import { patchFindings, restoredFinding } from './patch-rules.ts';
 import { functionEnd, isFiller, reachable } from './reach.ts';
 import { recursionFinding } from './recursion.ts';
 import { type StreamAnswer, sameStream } from './same-stream.ts';
-import { CodeSpace, type Segment, within } from './space.ts';
+import { CodeSpace, checkPlace, type Segment, within } from './space.ts';
 import { RETURN_ADDRESS } from './world.ts';
 
 /** A hooked function. */
@@ -47,13 +47,13 @@ const SEED = 0x74726d70;
  */
 export async function judgeHook(question: HookQuestion, engines?: EngineMaker): Promise<Judgement> {
   const { address, bytes } = question.function;
+  const { replacement } = question;
   if (!Number.isInteger(question.patchLength) || question.patchLength < 1) {
     throw new RangeError(`"patchLength" expected 1 byte or more, got ${question.patchLength}`);
   }
-  for (const place of [question.function, question.trampoline]) {
-    if (place.address + BigInt(place.bytes.length) > 1n << 64n)
-      throw new RangeError('the bytes go past the last address');
-  }
+  checkPlace(question.function, 'function');
+  checkPlace(question.trampoline, 'trampoline');
+  if (replacement !== undefined) checkPlace(replacement, 'replacement');
   if (bytes.length === 0 || question.trampoline.bytes.length === 0) {
     return { verdict: 'not-judged', reason: 'no bytes', findings: [] };
   }

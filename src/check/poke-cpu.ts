@@ -1,10 +1,10 @@
 // Another CPU at a poked site: its register file is ours, and an engine executes one instruction of it at a time.
 import { hexBytes, PAGE_SIZE, pageFloor, wrap } from '../address.ts';
-import { type Engine, GENERAL_REGISTERS } from '../engine/engine.ts';
+import type { Engine } from '../engine/engine.ts';
 import { decodeOne } from '../x86/decode.ts';
 import { Random } from './random.ts';
 import type { Segment } from './space.ts';
-import { pointer, STACK, type State, segmentsOf } from './world.ts';
+import { pointer, STACK, STATE_REGISTERS, type State, segmentsOf } from './world.ts';
 
 /** Everything that tells one CPU from another; never changed, only copied. */
 export interface Cpu {
@@ -27,7 +27,7 @@ const MAX_PAGES = 64;
 export function keyOf(cpu: Cpu): string {
   const { registers, rflags, xmm } = cpu.state;
   const memory = [...cpu.written].sort((a, b) => (a[0] < b[0] ? -1 : 1)).map(([at, value]) => `${at}:${value}`);
-  const values = GENERAL_REGISTERS.map((name) => (registers[name] ?? 0n).toString(16));
+  const values = STATE_REGISTERS.map((name) => (registers[name] ?? 0n).toString(16));
   return [cpu.rip.toString(16), ...values, rflags.toString(16), ...xmm.map(hexBytes), ...memory].join(' ');
 }
 
@@ -142,7 +142,7 @@ export class PokeCpu {
     }
     this.#dirty = new Set(cpu.written.keys());
     for (const [at, value] of cpu.written) engine.write(at, Uint8Array.of(value));
-    for (const name of GENERAL_REGISTERS) engine.writeRegister(name, cpu.state.registers[name] ?? 0n);
+    for (const name of STATE_REGISTERS) engine.writeRegister(name, cpu.state.registers[name] ?? 0n);
     engine.writeRegister('rflags', cpu.state.rflags);
     cpu.state.xmm.forEach((bytes, i) => {
       engine.writeXmm(i, bytes);
@@ -156,7 +156,7 @@ export class PokeCpu {
     for (const at of touched) {
       if (this.#pages.has(pageFloor(at))) written.set(at, engine.read(at, 1)[0] ?? 0);
     }
-    const registers = Object.fromEntries(GENERAL_REGISTERS.map((name) => [name, engine.readRegister(name)]));
+    const registers = Object.fromEntries(STATE_REGISTERS.map((name) => [name, engine.readRegister(name)]));
     const xmm = before.state.xmm.map((_, i) => engine.readXmm(i));
     const cpu: Cpu = { rip, state: { registers, rflags: engine.readRegister('rflags'), xmm }, written };
     return flow === 'call' || flow === 'indirect-call' ? { cpu, pushed: this.popped(cpu).rip } : { cpu };

@@ -159,7 +159,7 @@ class Reader {
     const registers: Record<string, string> = {};
     for (const [name, text] of Object.entries(this.record(value, where))) {
       const form = /^xmm(\d|1[0-5])$/.test(name) ? /^[0-9a-f]{32}$/i : /^0x[0-9a-f]{1,16}$/i;
-      if (!/^[a-z0-9]{2,6}$/.test(name) || typeof text !== 'string' || !form.test(text)) {
+      if (!/^([a-z0-9]{2,6}|[fg]sBase)$/.test(name) || typeof text !== 'string' || !form.test(text)) {
         throw this.wrong(`${where}.${name.slice(0, 20)}`, 'expected a register such as "rax": "0x1"');
       }
       registers[name] = text;

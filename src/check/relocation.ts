@@ -6,7 +6,7 @@ import { exactFinding } from './exact.ts';
 import { type EngineMaker, type ExecutionAnswer, execute } from './execute.ts';
 import { finding, type Judgement, located, withFindings } from './finding.ts';
 import { type StreamAnswer, sameStream } from './same-stream.ts';
-import { CodeSpace, type Segment } from './space.ts';
+import { CodeSpace, checkPlace, type Segment } from './space.ts';
 
 /** A block, and what a tool made of it for another address. */
 export interface RelocationQuestion {
@@ -27,15 +27,21 @@ export interface RelocationQuestion {
 }
 
 const SEED = 0x6d6f7665;
+const NONE = new Uint8Array(0);
 
 /**
  * Judges a relocation (C1, C8–C19, C21, C29, C52).
  *
  * A register that the moved code spoils counts as scratch where the original block neither reads nor writes it; it is
  * reported (C17). Code that the block reads as its own data may move along with the block (C11).
+ *
+ * @throws {RangeError} the block or its output goes past the last address
  */
 export async function judgeRelocation(question: RelocationQuestion, engines?: EngineMaker): Promise<Judgement> {
-  const { address, bytes, bitness, amd = false } = question;
+  const { address, bytes, bitness, amd = false, newAddress, output = NONE, context = NONE } = question;
+  checkPlace({ address, bytes }, 'block', true);
+  checkPlace({ address: address + BigInt(bytes.length), bytes: context }, 'context');
+  checkPlace({ address: newAddress, bytes: output }, 'output', true);
   const judgement = await judge(question, engines);
   return located(judgement, { mode: { bitness, amd }, base: address, entry: address, code: [{ address, bytes }] });
 }

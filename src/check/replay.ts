@@ -26,7 +26,7 @@ export interface Replay extends ReplaySide {
   readonly amd?: boolean;
   /** Pages that must be there, zeroed. */
   readonly map: readonly { readonly address: string; readonly size: string }[];
-  /** General registers, rflags and xmm0 to xmm15; empty where a rule decides and no run shows it. */
+  /** General registers, fsBase, gsBase, rflags and xmm0 to xmm15; empty where a rule decides and no run shows it. */
   readonly registers: Readonly<Record<string, string>>;
   /** What the pages hold beyond the code. */
   readonly memory: readonly Placed[];

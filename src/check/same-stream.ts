@@ -308,7 +308,7 @@ class Walk {
   }
 
   #matchCall(left: Facts, right: Facts, constants: Constants): boolean {
-    if (left.target === undefined) return false;
+    if (left.target === undefined) return this.#entersSystem(left, right);
     let target = right.kind === 'call' ? right.target : undefined;
     if (right.kind === 'indirect-call') target = this.#constantTarget(right, constants);
     if (target === undefined) return false;
@@ -327,6 +327,13 @@ class Walk {
     for (const name of constants.keys()) this.#spoiled.add(name);
     this.#pair(nextA, nextB, new Map());
     return true;
+  }
+
+  /** `syscall` and its like count as calls without a target: what answers is not known. */
+  #entersSystem(left: Facts, right: Facts): false {
+    if (left.code !== right.code) return false;
+    const seen = left.mnemonic === 'syscall' ? ', with the address of its own next instruction in rcx' : '';
+    throw new Parted('unknown', `"${left.mnemonic}" goes to the system, which no run can follow${seen}`, 'C16', left);
   }
 
   /** The same work with the memory operand or the jump's target taken from a constant in a register. */
@@ -404,6 +411,14 @@ class Walk {
       const why = `"${right.mnemonic}" changes ${spoiled.toLowerCase()} where the original has "${left.mnemonic}"`;
       return new Parted('different', why, 'C13', left);
     }
+    if (left.code === right.code && left.memory?.segment !== right.memory?.segment) {
+      return new Parted(
+        'unknown',
+        `accesses ${show(right.memory)} where the original accesses ${show(left.memory)}`,
+        'C10',
+        left,
+      );
+    }
     const relative = left.kind === 'conditional' && right.kind !== 'conditional';
     const rule = left.code === right.code ? 'C9' : relative ? 'C13' : undefined;
     return new Parted('unknown', `"${right.mnemonic}" stands where the original has "${left.mnemonic}"`, rule, left);
@@ -421,7 +436,9 @@ function sameMemory(a: MemoryOperand, b: MemoryOperand): boolean {
   return a.base === b.base && a.index === b.index && a.scale === b.scale && a.displacement === b.displacement;
 }
 
-function show(memory: MemoryOperand): string {
-  if (memory.address !== undefined) return hex(memory.address);
-  return `[${memory.base}+${memory.index}*${memory.scale}+${hex(memory.displacement)}]`.toLowerCase();
+function show(memory: MemoryOperand | undefined): string {
+  if (memory === undefined) return 'no memory';
+  const segment = memory.segment === undefined ? '' : `${memory.segment}:`;
+  if (memory.address !== undefined) return `${segment}${hex(memory.address)}`;
+  return `${segment}[${memory.base}+${memory.index}*${memory.scale}+${hex(memory.displacement)}]`.toLowerCase();
 }

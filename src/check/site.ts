@@ -8,7 +8,7 @@ import { opcodeOf, regField } from './opcode.ts';
 import { preambleFinding } from './patch-rules.ts';
 import { endsPath, fillerLength, isCanonicalNop, isFiller, reachable } from './reach.ts';
 import type { RuleNumber } from './rules.ts';
-import { CodeSpace } from './space.ts';
+import { CodeSpace, checkPlace } from './space.ts';
 
 /** The kinds of question that bytes alone decide. */
 export const SITE_KINDS = [
@@ -69,10 +69,15 @@ const NOP5 = '0f1f440000'; // nop dword [rax+rax+0]
 const TRAMPOLINE_UD = '0fb9cc';
 const XOR5_RAX = '2e2e2e31c0'; // cs cs cs xor eax, eax
 
-/** Judges one site. The rules come from Linux 6.12, the manuals, and the tools named in the findings. */
+/**
+ * Judges one site. The rules come from Linux 6.12, the manuals, and the tools named in the findings.
+ *
+ * @throws {RangeError} the bytes go past the last address
+ */
 export function judgeSite(kind: SiteKind, question: SiteQuestion): SiteAnswer {
   const mode: DecodeMode = { bitness: question.bitness };
   const { address, bytes, offset = 0 } = question;
+  checkPlace({ address, bytes }, 'site');
   const entry = address + BigInt(Math.min(offset, bytes.length));
   return located(JUDGES[kind](question, mode), { mode, base: address, entry, code: [{ address, bytes }] });
 }

@@ -1,10 +1,26 @@
 // Code bytes at addresses, and a decoder over them: what one side of a comparison can execute.
+import { ADDRESS_LIMIT, address as checkedAddress } from '../address.ts';
 import { type DecodeMode, type Facts, factsAt } from '../x86/operands.ts';
 
 /** Bytes at a guest address. */
 export interface Segment {
   readonly address: bigint;
   readonly bytes: Uint8Array;
+}
+
+/**
+ * Checks that bytes lie in the address space: what wraps past its end no memory can hold.
+ *
+ * @param name the argument's name, for the message
+ * @param goesOn control goes on behind the bytes: there is an address, too
+ * @throws {TypeError} the address is no bigint
+ * @throws {RangeError} it does not fit in 64 unsigned bits, or the bytes go past the last address
+ */
+export function checkPlace({ address, bytes }: Segment, name: string, goesOn = false): void {
+  const end = checkedAddress(address, `${name}.address`) + BigInt(bytes.length);
+  if (end > ADDRESS_LIMIT || (goesOn && end === ADDRESS_LIMIT)) {
+    throw new RangeError(`"${name}" has bytes that go past the last address`);
+  }
 }
 
 /** Whether an address lies in a segment. */

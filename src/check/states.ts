@@ -1,6 +1,7 @@
 // From which registers, flags and memory code is run: boundary values, and what the code itself compares and counts.
+import { wrap } from '../address.ts';
 import { GENERAL_REGISTERS } from '../engine/engine.ts';
-import type { Facts } from '../x86/operands.ts';
+import type { Facts, MemoryOperand } from '../x86/operands.ts';
 import { Random } from './random.ts';
 import type { Segment } from './space.ts';
 import { pointer, STACK, type State } from './world.ts';
@@ -10,6 +11,9 @@ const DATA = 0x2000_0000n;
 const HIGH_DATA = 0x5400_2000_0000n;
 /** The kernel's half, where no user page is: the World maps what is touched. */
 const KERNEL_DATA = 0xffff_8880_0000_0000n;
+
+/** Bases of fs and gs, so that what is read through one, through the other and through none are three places. */
+export const SEGMENT_BASES = { fsBase: 0x1100_0000_4000n, gsBase: 0x2200_0000_6000n } as const;
 
 const BOUNDARY = [
   0n,
@@ -27,6 +31,8 @@ const BOUNDARY = [
 const COUNTS = [0n, 1n, 2n, 1n << 32n, (1n << 32n) + 1n, 5n, (7n << 32n) + 2n] as const;
 const STATUS_FLAGS = 0x8d5n;
 const DIRECTION = 0x400n;
+/** Their data is what the code itself has put there. */
+const ON_STACK = /^(push|pop|leave|enter)/;
 const MAX_VALUES = 32;
 const MAX_PLACES = 8;
 
@@ -40,6 +46,10 @@ export interface Uses {
   readonly places: readonly bigint[];
   /** Registers that memory operands are based on. */
   readonly bases: readonly string[];
+  /** Registers that are added to them. */
+  readonly indexes: readonly string[];
+  /** Data is read through registers: what stands there may decide. */
+  readonly loads: boolean;
   /** Conditional branches and instructions that read flags. */
   readonly conditions: number;
 }
@@ -49,6 +59,8 @@ export function usesOf(all: Iterable<Facts>, others: Iterable<Facts> = []): Uses
   const values = new Set<bigint>();
   const places = new Set<bigint>();
   const bases = new Set<string>();
+  const indexes = new Set<string>();
+  let loads = false;
   let counts = false;
   let conditions = 0;
   for (const facts of all) {
@@ -56,12 +68,28 @@ export function usesOf(all: Iterable<Facts>, others: Iterable<Facts> = []): Uses
     if (/^(loop|j[er]?cxz)/.test(mnemonic) || bytes[0] === 0xf2 || bytes[0] === 0xf3) counts = true;
     if (kind === 'conditional' || readsFlags !== 0) conditions++;
     const isData = kind === 'next' || kind === 'conditional';
-    if (isData && memory?.address !== undefined && places.size < MAX_PLACES) places.add(memory.address);
+    if (isData && memory?.address !== undefined && places.size < MAX_PLACES)
+      places.add(addressed(memory, memory.address));
     if (memory !== undefined) bases.add(memory.base.toLowerCase());
+    if (memory !== undefined) indexes.add(memory.index.toLowerCase());
+    loads ||= isData && facts.readsMemory && memory?.address === undefined && !ON_STACK.test(mnemonic);
     addNeighbours(values, immediate);
   }
   for (const { immediate } of others) addNeighbours(values, immediate);
-  return { counts, values: [...values], places: [...places], bases: [...bases], conditions };
+  return {
+    counts,
+    values: [...values],
+    places: [...places],
+    bases: [...bases],
+    indexes: [...indexes],
+    loads,
+    conditions,
+  };
+}
+
+/** Where an operand without registers lies, its segment's base counted. */
+function addressed({ segment }: MemoryOperand, address: bigint): bigint {
+  return segment === undefined ? address : wrap(SEGMENT_BASES[`${segment}Base`] + address);
 }
 
 /** A comparison goes one way below a constant, another at it or above. */
@@ -71,14 +99,50 @@ function addNeighbours(values: Set<bigint>, immediate: bigint | undefined): void
 }
 
 /** At least so many states tell one thing from another in such code. */
-export function statesFor({ counts, values, places, conditions }: Uses): number {
+export function statesFor(uses: Uses): number {
+  const { counts, values, places, conditions } = uses;
   const mixed = Math.min(24 + (counts ? 16 : 0) + values.length + 4 * places.length + 4 * conditions, 64);
-  return mixed + values.length;
+  return mixed + values.length + heldStates(uses);
 }
 
-/** The number of the first state whose registers differ from each other. */
+/** The number of the first state whose registers, and what memory holds, differ from each other. */
 export function firstMixed(uses?: Uses): number {
+  return firstHeld(uses) + heldStates(uses);
+}
+
+/** The number of the first state in which memory behind pointers holds one value that the code compares. */
+function firstHeld(uses?: Uses): number {
   return BOUNDARY.length + (uses?.values.length ?? 0);
+}
+
+/** Two for each value: in all that is read, and behind one more pointer. */
+function heldStates(uses?: Uses): number {
+  return uses?.loads === true ? 2 * uses.values.length : 0;
+}
+
+/**
+ * What the state with number `index` puts where the code reads data through registers; undefined for states that leave it
+ * random. The function is asked once for each place, with the count of pointers in memory on the way there; it may answer
+ * undefined: that place stays.
+ */
+export function heldAt(index: number, seed: number, uses: Uses): ((depth: number) => bigint | undefined) | undefined {
+  const first = firstHeld(uses);
+  if (!uses.loads || index < first) return undefined;
+  const random = new Random(seed + index * 6101);
+  const somewhere = (): bigint => DATA + BigInt(random.next() % 0x800) * 8n;
+  const nth = index - first;
+  if (nth < heldStates(uses)) {
+    const value = uses.values[nth >> 1] ?? 0n;
+    return (depth) => (nth % 2 === 1 && depth === 0 ? somewhere() : value);
+  }
+  if (index % 2 === 0) return undefined;
+  const [one = 0n, ...others] = uses.values;
+  const values = [one, ...others] as const;
+  return () => {
+    const choice = random.next() % 4;
+    if (choice === 0) return undefined;
+    return choice === 1 ? somewhere() : random.pick(values);
+  };
 }
 
 /** The state with number `index`: the first ones hold one boundary value, or one that the code compares, everywhere. */
@@ -100,7 +164,9 @@ export function stateAt(index: number, seed: number, uses?: Uses): State {
   if (everywhere === undefined) {
     if (uses?.counts === true && index % 4 < 3) registers.rcx = random.pick(COUNTS);
     if (index % 5 === 4) aliased(registers, random, index % 10 === 4 ? uses?.bases : undefined);
+    if (uses !== undefined && heldAt(index, seed, uses) !== undefined) leadSomewhere(registers, random, uses);
   }
+  Object.assign(registers, SEGMENT_BASES);
   // a caller that keeps to the ABI leaves 8 modulo 16 at the entry; kernel code keeps to 8
   registers.rsp = STACK - BigInt(random.next() % 64) * 16n - (index % 4 === 3 ? 0n : 8n);
   // the first two states hold all status flags clear, and all set
@@ -126,6 +192,16 @@ function aliased(registers: Record<string, bigint>, random: Random, bases: reado
   }
   for (const name of ['rdi', 'rsi', 'rdx', 'rax', 'rbx', 'r8', 'r9']) {
     if (random.next() % 2 === 0) registers[name] = place + random.pick([0n, 0n, 8n, -8n, 1n]);
+  }
+}
+
+/** What is read through registers can be read: bases point to data, and what is added to them is small. */
+function leadSomewhere(registers: Record<string, bigint>, random: Random, { bases, indexes }: Uses): void {
+  for (const name of indexes) if (name in registers) registers[name] = BigInt(random.next() % 8);
+  for (const name of bases) {
+    const value = registers[name] ?? 0n;
+    if (name in registers && (value < DATA || value >= DATA + 0x4000n))
+      registers[name] = DATA + BigInt(random.next() % 0x800) * 8n;
   }
 }
 

@@ -1,12 +1,12 @@
 // Runs a replay instruction by instruction on an engine, and names the first difference of its two sides.
 import { bytesOfHex, hex, hexBytes, PAGE_SIZE, pageFloor, wrap } from '../address.ts';
-import { type Engine, type Exit, GENERAL_REGISTERS } from '../engine/engine.ts';
+import type { Engine, Exit } from '../engine/engine.ts';
 import { decodeOne, disassemble } from '../x86/decode.ts';
 import { factsOf } from '../x86/operands.ts';
 import { firstDifference } from './execute.ts';
 import type { Placed, Replay, ReplaySide } from './replay.ts';
 import { CodeSpace, type Segment } from './space.ts';
-import { type Outcome, RETURN_ADDRESS } from './world.ts';
+import { type Outcome, RETURN_ADDRESS, STATE_REGISTERS } from './world.ts';
 
 /** One instruction that ran, and what it changed: registers, `rflags`, `xmm0` …, and `[0x7ff0…]` for written memory. */
 export interface ReplayStep {
@@ -143,7 +143,7 @@ class Stepper {
       const xmm = /^xmm(\d+)$/.exec(name)?.[1];
       if (xmm !== undefined) engine.writeXmm(Number(xmm), bytesOfHex(value));
       else if (name === 'rflags') engine.writeRegister('rflags', BigInt(value));
-      else for (const known of GENERAL_REGISTERS) if (known === name) engine.writeRegister(known, BigInt(value));
+      else for (const known of STATE_REGISTERS) if (known === name) engine.writeRegister(known, BigInt(value));
     }
   }
 
@@ -223,7 +223,7 @@ class Stepper {
   #registers(): Registers {
     const engine = this.#engine;
     const values: Registers = {};
-    for (const name of GENERAL_REGISTERS) values[name] = hex(engine.readRegister(name));
+    for (const name of STATE_REGISTERS) values[name] = hex(engine.readRegister(name));
     values.rflags = hex(engine.readRegister('rflags'));
     for (let i = 0; i < 16; i++) values[`xmm${i}`] = hexBytes(engine.readXmm(i));
     return values;
@@ -252,7 +252,7 @@ class Stepper {
     const engine = this.#engine;
     const outcome: Outcome = {
       exit: { instructions: steps.length, ...exit },
-      registers: Object.fromEntries(GENERAL_REGISTERS.map((name) => [name, engine.readRegister(name)])),
+      registers: Object.fromEntries(STATE_REGISTERS.map((name) => [name, engine.readRegister(name)])),
       rflags: engine.readRegister('rflags'),
       xmm: Array.from({ length: 16 }, (_, i) => engine.readXmm(i)),
       written: this.#written,

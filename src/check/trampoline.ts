@@ -1,5 +1,5 @@
 // Judges bytes that must act as an ftrace trampoline: what the handler is given, what is kept, and where it returns to.
-import { hex } from '../address.ts';
+import { address as checkedAddress, hex } from '../address.ts';
 import type { Engine } from '../engine/engine.ts';
 import { KERNEL_CS, KERNEL_DS, PT_REGS } from '../ftrace/pt-regs.ts';
 import type { KernelVersion, TrampolineKind } from '../ftrace/trampoline.ts';
@@ -10,7 +10,7 @@ import type { EngineMaker } from './execute.ts';
 import { type Finding, finding, type Judgement, located, withFindings } from './finding.ts';
 import { Random } from './random.ts';
 import type { RuleNumber } from './rules.ts';
-import { CodeSpace, type Segment } from './space.ts';
+import { CodeSpace, checkPlace, type Segment } from './space.ts';
 import { stateAt } from './states.ts';
 import { transfersOf } from './transfers.ts';
 import { type Outcome, pointer, type State, World } from './world.ts';
@@ -82,11 +82,17 @@ interface Shown {
  * the site, elsewhere, or into a direct call. One difference is enough for `broken`.
  *
  * @throws {EngineError} the bytes lie where no memory can be
+ * @throws {RangeError} they go past the last address, or another address is none
  */
 export async function judgeTrampoline(question: TrampolineQuestion, engines: EngineMaker): Promise<Judgement> {
   const { address, bytes } = question;
   const scene = { mode: { bitness: 64 }, base: address, entry: address, code: [{ address, bytes }] } as const;
-  const { build } = question;
+  const { build, memory = [] } = question;
+  checkedAddress(question.handler, 'handler');
+  checkedAddress(question.ops, 'ops');
+  if (question.returnThunk !== undefined) checkedAddress(question.returnThunk, 'returnThunk');
+  checkPlace(question, 'trampoline');
+  for (const segment of memory) checkPlace(segment, 'memory');
   const space = new CodeSpace(scene.code, { bitness: 64 });
   const asked = build === undefined ? [] : buildFindings(space, address, question, build);
   return located(withFindings(await judge(question, engines), asked), scene);

@@ -5,7 +5,7 @@ import { RETURN_ADDRESS, RSP } from '../image/unwind/frame-row.ts';
 import type { Facts } from '../x86/operands.ts';
 import { type Finding, finding, type Judgement, located } from './finding.ts';
 import { endsPath } from './reach.ts';
-import { CodeSpace, type Segment } from './space.ts';
+import { CodeSpace, checkPlace, type Segment } from './space.ts';
 
 /** A function that is entered by a call, and the .eh_frame that describes it. */
 export interface UnwindQuestion {
@@ -30,9 +30,11 @@ interface Depths {
  * known from the instructions alone, is counted and not judged.
  *
  * @throws {ImageError} the section is malformed
+ * @throws {RangeError} the function goes past the last address
  */
 export function judgeUnwinding({ address, bytes, ehFrame }: UnwindQuestion): Judgement {
   const own: Segment = { address, bytes };
+  checkPlace(own, 'bytes');
   const space = new CodeSpace([own], { bitness: 64 });
   const frames = CallFrames.read({ image: 'eh_frame', address: ehFrame.address, bytes: ehFrame.bytes });
   const entry = frames.rowAt(address)?.cfa;

@@ -4,13 +4,15 @@ import type { Engine, Exit, RegisterName, RunOptions } from '../engine/engine.ts
 import { GENERAL_REGISTERS } from '../engine/engine.ts';
 import { EngineError } from '../errors.ts';
 import { Random } from './random.ts';
-import { reachable } from './reach.ts';
 import { CodeSpace, type Segment } from './space.ts';
 
 /** Where the judged code returns to. */
 export const RETURN_ADDRESS = 0x7777_0000n;
 /** rsp at the entry of the judged code, less up to 1 KiB; above 4 GiB, so that a 32-bit copy of it shows. */
 export const STACK = 0x7ff0_3000_8000n;
+
+/** The registers of a state: the general ones, and the bases of fs and gs. */
+export const STATE_REGISTERS: readonly RegisterName[] = [...GENERAL_REGISTERS, 'fsBase', 'gsBase'];
 
 /** Registers, flags and chosen memory at the start. */
 export interface State {
@@ -35,8 +37,6 @@ export interface Outcome {
   readonly blocks: readonly bigint[];
 }
 
-/** Not canonical: control never comes here. */
-const NOWHERE = 0x7777_7777_7777_7000n;
 const MAX_PAGES = 64;
 const MAX_BLOCKS = 4000;
 const BUDGET = 3000;
@@ -61,7 +61,6 @@ export class World {
   readonly #engine: Engine;
   readonly #pages = new Map<bigint, Uint8Array>();
   readonly #dirty = new Set<bigint>();
-  readonly #crossed = new Map<string, boolean>();
   readonly #code: readonly Segment[];
   readonly #seed: number;
   /** The code, decoded. */
@@ -135,7 +134,7 @@ export class World {
   #once(entry: bigint, until: bigint, state: State, stopAt: (address: bigint) => boolean): Outcome {
     this.#reset();
     const engine = this.#engine;
-    for (const name of GENERAL_REGISTERS) engine.writeRegister(name, state.registers[name] ?? 0n);
+    for (const name of STATE_REGISTERS) engine.writeRegister(name, state.registers[name] ?? 0n);
     engine.writeRegister('rflags', state.rflags);
     state.xmm.forEach((bytes, i) => {
       engine.writeXmm(i, bytes);
@@ -149,7 +148,7 @@ export class World {
     const blocks: bigint[] = [];
     const ended = runContained(engine, {
       from: entry,
-      until: this.#isCrossed(entry, until) ? NOWHERE : until,
+      until,
       budget: BUDGET,
       onBlock: (address) => {
         if (address === until || blocks.length >= MAX_BLOCKS || stopAt(address)) return address;
@@ -173,25 +172,13 @@ export class World {
     }
     return {
       exit,
-      registers: Object.fromEntries(GENERAL_REGISTERS.map((name: RegisterName) => [name, engine.readRegister(name)])),
+      registers: Object.fromEntries(STATE_REGISTERS.map((name) => [name, engine.readRegister(name)])),
       rflags: engine.readRegister('rflags'),
       xmm: state.xmm.map((_, i) => engine.readXmm(i)),
       written,
       reads,
       blocks,
     };
-  }
-
-  /** Whether an instruction lies across the end of the run: Unicorn would not come back. */
-  #isCrossed(entry: bigint, until: bigint): boolean {
-    const key = `${entry} ${until}`;
-    const known = this.#crossed.get(key);
-    if (known !== undefined) return known;
-    const crossed = [...reachable(this.code, entry).values()].some(
-      ({ ip, length, kind }) => ip < until && (ip + BigInt(length) > until || (kind === 'invalid' && ip + 15n > until)),
-    );
-    this.#crossed.set(key, crossed);
-    return crossed;
   }
 
   /** Writes what the state says, where there can be memory. */

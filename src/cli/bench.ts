@@ -2,7 +2,6 @@
 import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { check } from '../check/index.ts';
 import type { EngineName } from '../engine/engine.ts';
 import { TrampolineError } from '../errors.ts';
 import type { KernelVersion } from '../ftrace/trampoline.ts';
@@ -10,12 +9,12 @@ import { type BenchResult, mechanisms, runBench } from '../measure/bench.ts';
 import { compareBench, readBench } from '../measure/compare.ts';
 import type { Mechanism } from '../measure/mechanism.ts';
 import { ownFunctionRows } from '../measure/mechanisms/object.ts';
-import { type OwnMechanism, parseOwn } from '../measure/own.ts';
-import { callOnce } from '../measure/subject.ts';
+import { parseOwn } from '../measure/own.ts';
 import { benchCsv } from '../report/bench-csv.ts';
 import { benchHtml } from '../report/bench-html.ts';
 import { benchText, changesText } from '../report/bench-text.ts';
-import { readInput, readJson } from './files.ts';
+import { checkWritable, readInput, readJson } from './files.ts';
+import { refuseOthers } from './own-refusal.ts';
 import { paint, print, printJson, progress } from './terminal.ts';
 
 const ENGINES = ['unicorn', 'unicorn-native', 'wasm'] as const satisfies readonly EngineName[];
@@ -87,6 +86,7 @@ async function bench(file: string | undefined, options: BenchCliOptions): Promis
     const known = mechanisms(options.kernel).some(({ id }) => id.includes(only));
     if (!known) throw usage(`no row's id contains '${only}'; bench --list prints them`);
   }
+  if (options.html !== undefined) await checkWritable(options.html, 'bench');
   const older =
     options.compare === undefined ? undefined : readBench(await readJson(options.compare, 'bench'), options.compare);
   const own = [...(await ownBytes(options)), ...(await ownFunction(file, options))];
@@ -148,34 +148,6 @@ async function ownBytes({ bytes: file, kernel }: BenchCliOptions): Promise<Mecha
     await refuseOthers(row);
   }
   return rows;
-}
-
-async function refuseOthers({ id, program, make }: OwnMechanism): Promise<void> {
-  const subject = await make('wasm');
-  try {
-    callOnce(subject);
-  } catch (error) {
-    if (!(error instanceof TrampolineError)) throw error;
-    const { entry, reaches, code } = program;
-    const part = code.find(({ address, bytes }) => entry >= address && entry < address + BigInt(bytes.length));
-    const judged =
-      part === undefined
-        ? undefined
-        : await check.dispatch({
-            address: entry,
-            bytes: part.bytes.subarray(Number(entry - part.address)),
-            target: reaches,
-            memory: code.filter((one) => one !== part),
-          });
-    const found = judged?.findings[0];
-    const why = found === undefined ? error.message : `${found.rule}: ${found.message}`;
-    throw new TrampolineError('EINVAL', `'${id}' does not redirect and is not timed: ${why}`, {
-      operation: 'bench',
-      cause: error,
-    });
-  } finally {
-    subject.dispose();
-  }
 }
 
 async function ownFunction(file: string | undefined, options: BenchCliOptions): Promise<Mechanism[]> {

@@ -1,4 +1,4 @@
-// In the sources only: a worker thread does not take over the loader of TypeScript from the thread that starts it.
+// In the sources only: gives the worker process a loader of TypeScript first.
 import { register } from 'tsx/esm/api';
 
 register();

@@ -37,7 +37,7 @@ export function addCheck(program: Command): void {
     .argument('[FILES...]', 'ELF objects, whose entries and sites are judged, and files of cases')
     .option('--cases <FILE...>', 'judge every case of redirect-cases/1 or hook-cases/1 files')
     .option('--shard <i/n>', 'judge the i-th of n equal parts of the cases')
-    .option('--jobs <n>', `worker threads for FILES and --cases, at most ${MAX_JOBS} (default: the processors)`)
+    .option('--jobs <n>', `worker processes for FILES and --cases, at most ${MAX_JOBS} (default: the processors)`)
     .option('--strict', 'exit with 3 when anything was not judged')
     .action(async (files: string[], options: CheckFilesOptions, command: Command) => {
       const all = [...(options.cases ?? []), ...files];

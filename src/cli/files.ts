@@ -1,6 +1,6 @@
 // Reading files for the command line, with errors that say what to do.
 import { createReadStream } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { access, constants, readFile, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { ScenarioError, TrampolineError } from '../errors.ts';
 import type { FileReader } from '../scenario/run.ts';
@@ -31,6 +31,31 @@ export async function readInput(path: string): Promise<Uint8Array> {
     if (code === 'ENOENT')
       throw new TrampolineError('ENOENT', `no file '${path}'; check the path`, { operation, cause });
     throw new TrampolineError('EINVAL', `'${path}' cannot be read: ${code ?? String(cause)}`, { operation, cause });
+  }
+}
+
+/**
+ * Checks before the work that its result can be written.
+ * @throws {TrampolineError} ENOENT its folder is missing · EINVAL a folder, or not writable
+ */
+export async function checkWritable(path: string, operation: string): Promise<void> {
+  const folder = dirname(path);
+  try {
+    const about = await stat(path).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code === 'ENOENT') return undefined;
+      throw cause;
+    });
+    if (about?.isDirectory() === true) {
+      throw new TrampolineError('EINVAL', `'${path}' is a folder; name a file`, { operation });
+    }
+    await access(about === undefined ? folder : path, constants.W_OK);
+  } catch (cause) {
+    if (cause instanceof TrampolineError) throw cause;
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT') {
+      throw new TrampolineError('ENOENT', `no folder '${folder}' for '${path}'; make it first`, { operation, cause });
+    }
+    throw new TrampolineError('EINVAL', `'${path}' cannot be written: ${code ?? String(cause)}`, { operation, cause });
   }
 }
 

@@ -1,4 +1,4 @@
-// Judges cases on worker threads; a worker that crashes or hangs costs its own case only.
+// Judges cases in worker processes; a worker that crashes or hangs costs its own case only.
 import { availableParallelism } from 'node:os';
 import { Tinypool } from 'tinypool';
 import { type CaseResult, notJudged, type RawCase } from '../check/cases.ts';
@@ -40,10 +40,15 @@ export async function judgeOnWorkers(cases: readonly RawCase[], options: PoolOpt
   if (cases.length === 0) return results;
   const pool = new Tinypool({
     filename: worker.href,
-    runtime: 'worker_threads',
+    // An engine may end its process (an abort inside a library) and a thread that runs WASM may never be ended
+    // (nodejs/node issue 47748); a process can always be killed, and its end is told at once.
+    runtime: 'child_process',
+    serialization: 'advanced',
+    // tinypool hands on no more than it is given
+    env: childEnvironment(),
+    execArgv: [`--max-old-space-size=${WORKER_MEMORY}`],
     minThreads: jobs,
     maxThreads: jobs,
-    resourceLimits: { maxOldGenerationSizeMb: WORKER_MEMORY },
   });
   const running = new Set<AbortController>();
   let done = 0;
@@ -89,8 +94,15 @@ export async function judgeOnWorkers(cases: readonly RawCase[], options: PoolOpt
   return results;
 }
 
+function childEnvironment(): Record<string, string> {
+  const entries = Object.entries(process.env);
+  return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
+
 /** The first line, without what differs from run to run. */
 function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  // an error that comes from another process is an object with its message
+  const message = typeof error === 'object' && error !== null && 'message' in error ? error.message : error;
+  const text = String(message);
   return text.split('\n')[0]?.slice(0, 200) ?? '';
 }

@@ -123,6 +123,11 @@ export function countBefore(block: Block, rip: bigint): number {
   return count;
 }
 
+/** Whether an instruction of the block begins at an address inside it; the CPU never stands in the middle of one. */
+export function isBoundary(block: Block, address: bigint): boolean {
+  return block.starts.includes(Number(address - block.address));
+}
+
 /** Joins the two signed or unsigned halves of an address. */
 export function join(low: number, high: number): bigint {
   return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);

@@ -1,4 +1,5 @@
 // The interface every x86_64 CPU implements: memory, registers, bounded runs, and the gate.
+import type { Instance } from '../wasm/instance.ts';
 
 /** The engines tramp64 knows. */
 export type EngineName = 'unicorn' | 'unicorn-native' | 'wasm';
@@ -84,7 +85,8 @@ export interface Exit {
 
 /**
  * Told of each block of straight-line code before it runs: address, and length in bytes. Returning an address inside
- * the block stops the run there (reason `stopped`); the block's own address stops before its first instruction.
+ * the block stops the run there (reason `stopped`); the block's own address stops before its first instruction. Where
+ * no instruction begins, no run stops.
  * Registers may be read inside the hook. Blocks of the gate are not reported.
  */
 export type BlockHook = (address: bigint, size: number) => bigint | undefined;
@@ -96,7 +98,7 @@ export type MemoryHook = (kind: 'read' | 'write', address: bigint, size: number)
 export interface RunOptions {
   /** First instruction. */
   from: bigint;
-  /** The run ends when rip comes here; this instruction is not executed. */
+  /** The run ends when rip comes here; this instruction is not executed. Inside an instruction it is never come to. */
   until: bigint;
   /**
    * At most this many instructions (a REP counts each iteration here). Unicorn engines stop at the last block boundary
@@ -252,6 +254,22 @@ export interface VirtualCpus {
   advance(cpu: number, instructions: number, until: bigint): Exit;
 }
 
+/** What an engine can do whose guest pages may lie in memory of its caller. */
+export interface WasmPages {
+  /**
+   * Maps the bytes of a WASM memory from `offset` on: what either side stores, the other reads, without a copy. Data
+   * only: a plain store by WASM would leave old translations of code. The memory is kept until `dispose`; it may grow.
+   *
+   * @param offset bytes, a multiple of 4096, as `address` and `size` are
+   * @throws {EngineError} EINVAL not page-aligned, not inside the memory, shared between threads, or executable
+   * · EEXIST overlaps a mapping · ENOMEM
+   */
+  map(address: bigint, size: bigint, access: DataAccess, memory: WebAssembly.Memory, offset: number): void;
+}
+
+/** What a page of data allows. */
+export type DataAccess = Exclude<Access, `${string}x`>;
+
 /** Bytes at the gate's address that belong to the engine; the caller maps them executable and leaves them alone. */
 export const GATE_SIZE = 16;
 
@@ -270,6 +288,9 @@ export interface Engine {
 
   /** Where it keeps track of the pages that change. */
   readonly snapshots?: Snapshots;
+
+  /** Where guest pages may be bytes of a WASM memory. */
+  readonly wasmPages?: WasmPages;
 
   /**
    * Maps zeroed pages. `address` and `size` are multiples of 4096.
@@ -333,6 +354,17 @@ export interface Engine {
    * @throws {EngineError} EFAULT `address` is not mapped executable
    */
   setGate(address: bigint, handler: GateHandler): void;
+
+  /**
+   * Where engines can share an instance: a further engine as this one is now, registers, gate and all, which then goes
+   * its own way. Guest pages are shared until one of the two writes them, so it costs the length of the page table,
+   * not what is mapped. The gate's handler is common; it has no snapshots and nothing decoded yet. Either may be disposed
+   * first.
+   *
+   * @param instance a fork of the instance that it shares with a core; by default it makes one
+   * @throws {EngineError} EBUSY it runs, or another fork of it · ENOMEM
+   */
+  fork?(instance?: Instance): Engine;
 
   /** Frees everything; twice is harmless. Any later call throws EngineError EINVAL. */
   dispose(): void;

@@ -20,6 +20,8 @@ export interface LibUnicorn {
   readonly regRead: Native;
   readonly regWrite: Native;
   readonly memMap: Native;
+  /** The bytes stay where they are; whoever gives them keeps them. */
+  readonly memMapBytes: Native;
   readonly memUnmap: Native;
   readonly memProtect: Native;
   readonly memRead: Native;
@@ -135,6 +137,7 @@ function bind(koffi: Koffi, library: ReturnType<Koffi['load']>, version: string)
     regRead: native('int uc_reg_read(void *uc, int register, void *value)'),
     regWrite: native('int uc_reg_write(void *uc, int register, const void *value)'),
     memMap: native('int uc_mem_map(void *uc, uint64_t address, size_t size, uint32_t access)'),
+    memMapBytes: native('int uc_mem_map_ptr(void *uc, uint64_t address, size_t size, uint32_t access, void *bytes)'),
     memUnmap: native('int uc_mem_unmap(void *uc, uint64_t address, size_t size)'),
     memProtect: native('int uc_mem_protect(void *uc, uint64_t address, size_t size, uint32_t access)'),
     memRead: native('int uc_mem_read(void *uc, uint64_t address, void *bytes, size_t size)'),

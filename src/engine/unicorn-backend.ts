@@ -14,6 +14,8 @@ export interface UnicornBackend {
   readonly repeatsFirstBlock: boolean;
 
   map(address: bigint, size: bigint, access: Access): void;
+  /** Pages that are these bytes, which stay where they are until `close`; where the build can. */
+  mapBytes?(address: bigint, access: Access, bytes: Uint8Array): void;
   unmap(address: bigint, size: bigint): void;
   protect(address: bigint, size: bigint, access: Access): void;
   read(address: bigint, size: number): Uint8Array;

@@ -18,12 +18,14 @@ import type { ExecutionTable } from './judge.ts';
 import { Mappings } from './mappings.ts';
 import type { UnicornBackend, UnicornGateway } from './unicorn-backend.ts';
 import { UnicornRun } from './unicorn-run.ts';
+import { ForeignPages } from './wasm-pages.ts';
 
 const RFLAGS_FIXED = 2n;
 
 /** See Engine. */
 export class UnicornEngine implements Engine {
   readonly name: EngineName;
+  readonly wasmPages?: ForeignPages;
   readonly #cpu: UnicornBackend;
   readonly #table: ExecutionTable;
   readonly #mappings = new Mappings();
@@ -41,15 +43,22 @@ export class UnicornEngine implements Engine {
     this.#blocks = new BlockCache(table, (address, size) =>
       cpu.read(address, this.#mappings.mappedBytes(address, size)),
     );
+    if (cpu.mapBytes !== undefined) {
+      this.wasmPages = new ForeignPages({
+        check: (address, size) => this.#room(address, size),
+        mapBytes: (address, access, bytes) => {
+          cpu.mapBytes?.(address, access, bytes);
+          this.#mappings.add(address, BigInt(bytes.length), access);
+        },
+      });
+    }
     cpu.onBlock((low, high, size) => this.#run?.entered(low, high, size));
     cpu.onBadAccess((access, low, high) => this.#run?.refused(access, low, high));
     cpu.onInterrupt((vector) => this.#run?.interrupted(vector));
   }
 
   map(address: bigint, size: bigint, access: Access): void {
-    this.#alive('map');
-    this.#mappings.checkMap(address, size);
-    this.#gate?.makeRoom(address, size);
+    this.#room(address, size);
     this.#cpu.map(address, size, access);
     this.#mappings.add(address, size, access);
   }
@@ -59,12 +68,14 @@ export class UnicornEngine implements Engine {
     this.#mappings.checkMapped('unmap', address, size);
     this.#cpu.unmap(address, size);
     this.#mappings.remove(address, size);
+    this.wasmPages?.remove(address, size);
     this.#blocks.forget(address, size);
   }
 
   protect(address: bigint, size: bigint, access: Access): void {
     this.#alive('protect');
     this.#mappings.checkMapped('protect', address, size);
+    this.wasmPages?.checkProtect(address, size, access);
     this.#cpu.protect(address, size, access);
     this.#mappings.protect(address, size, access);
   }
@@ -166,6 +177,7 @@ export class UnicornEngine implements Engine {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#cpu.close();
+    this.wasmPages?.release();
   }
 
   #execute(options: RunOptions, stepping: boolean): Exit {
@@ -188,6 +200,13 @@ export class UnicornEngine implements Engine {
       this.#run = undefined;
       unwatch?.();
     }
+  }
+
+  /** Makes sure that pages can be mapped there. */
+  #room(address: bigint, size: bigint): void {
+    this.#alive('map');
+    this.#mappings.checkMap(address, size);
+    this.#gate?.makeRoom(address, size);
   }
 
   /** The bytes of the instruction at `rip`, as far as they are mapped; one byte that does not decode where none are. */

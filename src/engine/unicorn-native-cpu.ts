@@ -51,6 +51,12 @@ export class UnicornNativeCpu implements UnicornBackend {
     this.#check('map', error, error === NO_MEMORY ? 'ENOMEM' : 'EIO');
   }
 
+  mapBytes(address: bigint, access: Access, bytes: Uint8Array): void {
+    const size = BigInt(bytes.length);
+    const error = this.#library.memMapBytes(this.#handle, address, size, PERMISSIONS[access], bytes);
+    this.#check('map', error, error === NO_MEMORY ? 'ENOMEM' : 'EIO');
+  }
+
   unmap(address: bigint, size: bigint): void {
     this.#forget(address, size);
     this.#check('unmap', this.#library.memUnmap(this.#handle, address, size));

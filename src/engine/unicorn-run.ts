@@ -2,7 +2,7 @@
 import { hex } from '../address.ts';
 import { EngineError } from '../errors.ts';
 import { decode } from '../x86/decode.ts';
-import { type Block, type BlockCache, countBefore, join, type Terminator } from './blocks.ts';
+import { type Block, type BlockCache, countBefore, isBoundary, join, type Terminator } from './blocks.ts';
 import type { Exit, Fault, RunOptions } from './engine.ts';
 import type { Mappings } from './mappings.ts';
 import type { UnicornBackend, UnicornGateway } from './unicorn-backend.ts';
@@ -221,7 +221,9 @@ export class UnicornRun {
     if (block.address === until && !this.#stepping) return { exit: 'until' };
     if (terminator?.address === block.address) return { exit: 'fault', terminator };
     const untilFirst = terminator === undefined || until <= terminator.address;
-    if (untilFirst && until > block.address && until < block.end) return cut(block, until, 'until');
+    if (untilFirst && until > block.address && until < block.end && isBoundary(block, until)) {
+      return cut(block, until, 'until');
+    }
     if (terminator !== undefined) return cut(block, terminator.address, terminator);
 
     const count = block.starts.length;
@@ -229,7 +231,7 @@ export class UnicornRun {
     if (onBlock !== undefined && !this.#hookTold) {
       const stop = onBlock(block.address, size);
       if (stop === block.address) return { exit: 'stopped' };
-      if (stop !== undefined && stop > block.address && stop < block.end) {
+      if (stop !== undefined && stop > block.address && stop < block.end && isBoundary(block, stop)) {
         this.#hookTold = true;
         return cut(block, stop, 'stopped');
       }

@@ -236,13 +236,13 @@ export class Ftrace {
   /**
    * Has the sites of an ops call it no more. Its trampoline stays in memory while a task may stand in it (F31).
    *
-   * @throws {SiteError} ENOENT `ops` is not registered · EFAULT, EINVAL a site was changed from outside (F11, F13);
+   * @throws {SiteError} EBUSY `ops` is not registered (__unregister_ftrace_function) · EFAULT, EINVAL a site was changed from outside (F11, F13);
    * nothing is written and ftrace is dead from then on (F14)
    */
   unregister(ops: Ops): void {
     const registration = this.#registered.get(ops);
     if (registration === undefined) {
-      throw new SiteError('ENOENT', `'${ops.name}' is not registered at ${hex(anySite(ops))}`, {
+      throw new SiteError('EBUSY', `'${ops.name}' is not registered at ${hex(anySite(ops))}`, {
         operation: 'unregister',
         address: anySite(ops),
       });

@@ -47,7 +47,8 @@ export const RETURN = BENCH_CODE.base + 0xf00n;
 export const STACK_TOP = BENCH_STACK.base + BENCH_STACK.size - 0x108n;
 /** Instructions that one call may take. */
 const BUDGET = 1_000_000;
-const ARGUMENTS = ['rdi', 'rsi', 'rdx', 'rcx', 'r8', 'r9'] as const;
+/** Where a call has its integer arguments (System V ABI 3.2.3). */
+export const ARGUMENTS = ['rdi', 'rsi', 'rdx', 'rcx', 'r8', 'r9'] as const;
 
 /** Maps the pages under some bytes as code, and writes them. */
 export function place(engine: Engine, segments: readonly Placed[]): void {

@@ -33,12 +33,14 @@ export type Kind =
   | 'exception'
   | 'invalid';
 
-/** A memory operand; `address` where it is known without registers. */
+/** A memory operand; `address` where it is known without registers, the base of a segment not counted. */
 export interface MemoryOperand {
   readonly base: string;
   readonly index: string;
   readonly scale: number;
   readonly displacement: bigint;
+  /** Segment whose base is added. */
+  readonly segment?: 'fs' | 'gs';
   readonly address?: bigint;
 }
 
@@ -211,6 +213,7 @@ function memoryOf(iced: Instruction): MemoryOperand | undefined {
       index: Register[iced.memoryIndex] ?? '',
       scale: iced.memoryIndexScale,
       displacement: BigInt.asUintN(64, iced.memoryDisplacement),
+      ...segmentOf(iced),
       ...(ripRelative
         ? { address: BigInt.asUintN(64, iced.ipRelMemoryAddress) }
         : plainAddress
@@ -219,6 +222,11 @@ function memoryOf(iced: Instruction): MemoryOperand | undefined {
     };
   }
   return undefined;
+}
+
+function segmentOf({ memorySegment }: Instruction): Pick<MemoryOperand, 'segment'> {
+  if (memorySegment === Register.FS) return { segment: 'fs' };
+  return memorySegment === Register.GS ? { segment: 'gs' } : {};
 }
 
 function constantOf(iced: Instruction, memory: MemoryOperand | undefined): Facts['constant'] {

@@ -3,10 +3,15 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { bytesOfHex } from '../../src/address.ts';
 import { keepEngines } from '../../src/check/engines.ts';
 import { judgeHook } from '../../src/check/hook.ts';
+import { check } from '../../src/check/index.ts';
+import { judgeRelocation } from '../../src/check/relocation.ts';
 
 const keeper = keepEngines();
 afterAll(() => keeper.dispose());
 
+/** mov eax, ecx; nop */
+const BLOCK = { address: 0x2000n, bytes: bytesOfHex('89c890') };
+const LAST = 0xffff_ffff_ffff_fffen;
 const FUNCTION = 0x10000800n;
 const TRAMPOLINE = 0x10004000n;
 
@@ -50,6 +55,27 @@ describe.each([
   ['C23', 'changes xmm1', FRAME, withJumpBack('554889e54883ec10660fefc9', 8)],
   // cmp edi, 5; jae: only at 5 itself do the two differ
   ['C9', 'turns jae into ja', '83ff057306b801000000c3b802000000c3', '83ff050f8702c8ffffe9f7c7ffff'],
+  // cmp dword [rdi], 5; jae: the constant must stand in memory, and behind two pointers
+  [
+    'C9',
+    'turns jae into ja after a comparison in memory',
+    '833f057306b801000000c3b802000000c3',
+    '833f050f8702c8ffffe9f7c7ffff',
+  ],
+  [
+    'C9',
+    'turns jae into ja after a comparison behind a pointer',
+    '488b07837808057306b801000000c3b802000000c3',
+    withJumpBack('488b07837808050f8702c8ffff', 9),
+  ],
+  ['C10', 'reads through fs what the function reads through gs', '65488b0090c3', withJumpBack('64488b0090', 5)],
+  [
+    'C10',
+    'reads through gs what the function reads through no segment',
+    '488b00909090c3',
+    withJumpBack('65488b00909090', 6),
+  ],
+  ['C10', 'loads the stack guard from gs', '64488b042528000000c3', withJumpBack('65488b042528000000', 9)],
   [
     'C10',
     'writes where one value is compared',
@@ -72,6 +98,9 @@ describe.each([
   ['takes a loop that ends right behind the patch', '31c0909090ffc083f80a75f9c3', withJumpBack('31c0909090', 5)],
   ['fills a short function up with padding', '31c0c39090', withJumpBack('31c0c3', 3)],
   ['saves and restores what it uses', FRAME, withJumpBack('53b3095b554889e54883ec10', 8)],
+  ['keeps a comparison in memory', '833f057306b801000000c3b802000000c3', '833f050f8302c8ffffe9f7c7ffff'],
+  // mov rax, gs:[rdi]; cmp rax, 5; lea in place of a nop, which only runs can clear
+  ['reads through gs by a register', '65488b074883f80575039090c3c3', withJumpBack('65488b07488d40004883f805', 8)],
   ['saves the flags around an addition', FRAME, withJumpBack('9c4883c3014883eb019d554889e54883ec10', 8)],
 ])('a trampoline that %s', (_what, original, trampoline) => {
   test('is equivalent', async () => {
@@ -108,20 +137,23 @@ test('a jump back with any one bit of its distance flipped is broken', async () 
   }
 });
 
-describe('what runs cannot tell is not called equivalent', () => {
+describe('the bases of fs and gs are places of their own', () => {
   const GUARD = '64488b0425280000004831f8c3'; // mov rax, fs:[0x28]; xor rax, rdi; ret
   test.each([
     ['loses fs', '488b042528000000e9fcc7ffff'],
     ['takes gs instead', '65488b042528000000e9fbc7ffff'],
   ])('a load that %s', async (_what, trampoline) => {
-    const { verdict, reason } = await judge(GUARD, trampoline);
+    const { verdict, reason, findings } = await judge(GUARD, trampoline);
     expect(verdict).toBe('broken');
-    expect(reason).toMatch(/\[0x28\] is accessed through .s instead of fs/);
+    expect(reason).toMatch(/accesses (gs:)?0x28 where the original accesses fs:0x28/);
+    expect(findings[0]?.rule).toBe('C10');
+    expect(findings[0]?.replay?.registers).toMatchObject({ fsBase: '0x110000004000', gsBase: '0x220000006000' });
   });
 
   test('an address through fs that is made in registers', async () => {
     // push rdi; mov edi, 0x28; mov rax, fs:[rdi]; pop rdi
-    expect((await judge(GUARD, withJumpBack('57bf2800000064488b075f', 9))).verdict).toBe('not-judged');
+    expect((await judge(GUARD, withJumpBack('57bf2800000064488b075f', 9))).verdict).toBe('equivalent');
+    expect((await judge(GUARD, withJumpBack('57bf2800000065488b075f', 9))).verdict).toBe('broken');
   });
 
   test('the load itself, moved as it is, is equivalent', async () => {
@@ -154,9 +186,53 @@ test.each([0, -1, 1.5])('a patch of %s bytes is an error', async (patchLength) =
   );
 });
 
+test.each([
+  [
+    'a moved block',
+    () => judgeRelocation({ ...BLOCK, newAddress: LAST, output: BLOCK.bytes, bitness: 64 }, keeper.engines),
+  ],
+  [
+    'the block',
+    () => judgeRelocation({ ...BLOCK, address: LAST, newAddress: 0x1000n, output: BLOCK.bytes, bitness: 64 }),
+  ],
+  [
+    'what follows it',
+    () => judgeRelocation({ ...BLOCK, address: LAST - 2n, newAddress: 0x1000n, context: BLOCK.bytes, bitness: 64 }),
+  ],
+  ['a trampoline', () => check.trampoline({ ...BLOCK, address: LAST, kind: 'args', handler: 0x1000n, ops: 1n })],
+  ['bytes that lead somewhere', () => check.dispatch({ ...BLOCK, address: LAST, target: 0x1000n })],
+  ['bytes that preserve', () => check.preserves({ ...BLOCK, address: LAST })],
+  ['code to be freed', () => check.free({ ...BLOCK, address: LAST, tasks: [] })],
+  ['a site', async () => check.site('nop', { ...BLOCK, address: LAST, bitness: 64 })],
+])('%s that wraps past the last address is an error', async (_what, judged) => {
+  await expect(judged()).rejects.toThrow(/go past the last address/);
+});
+
+test('a block that ends right before the last address is judged; behind one more byte there is no place to go on', async () => {
+  const at = 0xffff_ffff_ffff_ffffn - BigInt(BLOCK.bytes.length);
+  const moved = (newAddress: bigint) =>
+    judgeRelocation({ ...BLOCK, newAddress, output: BLOCK.bytes, bitness: 64 }, keeper.engines);
+  expect(await moved(at)).toMatchObject({ verdict: 'equivalent' });
+  await expect(moved(at + 1n)).rejects.toThrow(RangeError);
+});
+
+test('C16: a syscall, moved as it is, is not judged, and the reason names the system', async () => {
+  const { verdict, reason } = await judge('b8270000000f05c3', withJumpBack('b8270000000f05', 7));
+  expect(verdict).toBe('not-judged');
+  expect(reason).toMatch(/^"syscall" goes to the system, which no run can follow, with the address .* in rcx/);
+});
+
 test('code that goes past the last address is an error', async () => {
   const place = { address: 0xffff_ffff_ffff_fff8n, bytes: bytesOfHex(FRAME) };
   const trampoline = { address: TRAMPOLINE, bytes: bytesOfHex(withJumpBack(FRAME, 8)) };
   const question = { function: place, patchLength: 5, trampoline };
   await expect(judgeHook(question)).rejects.toThrow('past the last address');
+});
+
+test('a branch that only the trampoline has, and that no state takes, keeps the verdict open', async () => {
+  // pushf; push r11; lea r11, [rbx+rcx*2]; xor r11, rdx; cmp r11d, 0x12345678; jne +3; add ebx, 1; pop r11; popf
+  const guarded = '9c41534c8d1c4b4931d34181fb78563412750383c301415b9d554889e54883ec10';
+  const { verdict, reason } = await judge(FRAME, withJumpBack(guarded, 8));
+  expect(verdict).toBe('not-judged');
+  expect(reason).toMatch(/no state took the branch to 0x10004013/);
 });

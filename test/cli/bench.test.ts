@@ -157,6 +157,48 @@ describe('bytes of one’s own', () => {
     expect(stderr).toContain("'mine' does not redirect and is not timed: C9: goes to 0x10001000 instead of 0x10002000");
   });
 
+  // mov edi, 7; jmp: the function gets another argument · the function itself: another result · jmp to itself · a fault
+  const jump = { address: '0x10000000', bytes: 'bf07000000e9f60f0000' };
+  const twice = { address: '0x10001000', bytes: '8d043fc3' };
+  test.each([
+    [
+      'spoil an argument',
+      { code: [jump, twice], args: [2], returns: 4 },
+      'C21: rdi is 0x7 instead of 0x2 at 0x10001000',
+    ],
+    [
+      'return something else',
+      { returns: 2 },
+      'C21: rax is 0x1 instead of 0x2 when the call returns, at 0x10001000 "mov eax,',
+    ],
+    [
+      'loop for ever',
+      { code: [row.code[0], { address: '0x10001000', bytes: 'ebfe' }] },
+      'C9: the call does not end, at 0x10001000 "jmp short 0x10001000"',
+    ],
+    [
+      'fault behind the redirection',
+      { code: [row.code[0], { address: '0x10001000', bytes: '0f0b' }] },
+      'C9: ends with a fault at 0x10001000, at 0x10001000 "ud2"',
+    ],
+    [
+      'do not redirect with these arguments',
+      // test edi, edi; je +5: only random registers lead on
+      { code: [{ address: '0x10000000', bytes: '83ff2a7405e9f60f0000c3' }, row.code[1]], args: [0x2a] },
+      'C9: ',
+    ],
+  ])('that %s are refused with a finding', async (_what, change, finding) => {
+    const { status, stderr, stdout } = await bench(
+      ...QUICK,
+      '--only',
+      'none',
+      '--bytes',
+      bytes('bad.json', { ...row, ...change }),
+    );
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toContain(`'mine' does not redirect and is not timed: ${finding}`);
+  });
+
   test('with the id of another row are refused', async () => {
     const taken = bytes('taken.json', { ...row, id: 'jmp' });
     const { status, stderr } = await bench(...QUICK, '--bytes', taken);
@@ -172,6 +214,8 @@ describe('wrong usage ends with 2:', () => {
     [['--threshold', 'much'], '0 or more'],
     [['--arg', 'x'], 'an integer, or text:'],
     [['--json', '--csv'], 'choose one of'],
+    [['--html', join(folder, 'missing', 'page.html')], 'no folder'],
+    [['--html', folder], 'is a folder'],
     [['--only', 'nosuch'], "no row's id contains 'nosuch'"],
     [['--compare', join(folder, 'none.json')], 'no file'],
     [['--compare', join(EXAMPLES, 'target.o')], 'is no JSON'],
@@ -201,7 +245,7 @@ test('Ctrl-C prints what is finished and ends with 130', async () => {
   });
   // a measurement of many minutes: it is told to stop once it has certainly begun
   const status = await new Promise((resolve) => {
-    const again = setInterval(() => child.kill('SIGINT'), 3_000);
+    const again = setInterval(() => child.kill('SIGINT'), 8_000);
     child.on('exit', (code) => {
       clearInterval(again);
       resolve(code);

@@ -1,4 +1,4 @@
-// Judging on worker threads: the same result whatever their number, and a worker that fails costs its own case only.
+// Judging in worker processes: the same result whatever their number, and a worker that fails costs its own case only.
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { casesOf, documentOf, judgeCases } from '../../src/check/cases.ts';
@@ -31,13 +31,13 @@ describe('a worker that fails', () => {
     );
 
   for (const [id, reason] of [
-    // a thread that leaves without a word is missed when its time is up
-    ['exits', /^takes more than 1.5 s$/],
+    ['exits', /^the judge failed: Worker exited unexpectedly$/],
+    ['aborts', /^the judge failed: Worker exited unexpectedly$/],
     ['throws', /^the judge failed: the engine fell over$/],
-    ['hangs', /^takes more than 1.5 s$/],
+    ['hangs', /^takes more than 6 s$/],
   ] as const) {
     test(`and ${id} costs its own case only, which is not judged with the reason`, async () => {
-      const results = await judge(['a', id, 'b', 'c', id, 'd'], id === 'throws' ? undefined : 1500);
+      const results = await judge(['a', id, 'b', 'c', id, 'd'], id === 'hangs' ? 6000 : undefined);
       expect(results.map((item) => item.id)).toEqual(['a', id, 'b', 'c', id, 'd']);
       expect(results.map(({ verdict }) => verdict)).toEqual(
         ['a', id, 'b', 'c', id, 'd'].map((one) => (one === id ? 'not-judged' : 'equivalent')),
@@ -45,6 +45,11 @@ describe('a worker that fails', () => {
       expect(results[1]?.reason).toMatch(reason);
     });
   }
+
+  test('at its very first case leaves the others judged', async () => {
+    const results = await judge(['exits', 'a', 'b']);
+    expect(results.map(({ verdict }) => verdict)).toEqual(['not-judged', 'equivalent', 'equivalent']);
+  });
 
   test('to start is told for every case, and ends the run', async () => {
     const worker = new URL('./workers/missing.mjs', import.meta.url);

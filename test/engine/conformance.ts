@@ -188,6 +188,24 @@ export function conformance(name: string, create: () => Promise<Engine>): void {
         });
       });
 
+      test.each([false, true])(
+        'a stop address inside an instruction is never come to, and the budget ends the run (translated before: %s)',
+        (before) => {
+          // mov rax, 0x4030201; inc rax; jmp to the start
+          const loop = '48c7c001020304 48ffc0 ebf4';
+          if (before) run(loop, { until: LOW, budget: 30 });
+          for (const inside of [3n, 8n, 11n]) {
+            expect(run(loop, { until: CODE + inside, budget: 30 })).toEqual({
+              reason: 'budget',
+              rip: CODE,
+              instructions: 30,
+            });
+            expect(engine.readRegister('rax')).toBe(0x4030202n);
+          }
+          expect(run(loop, { until: CODE + 7n, budget: 30 })).toMatchObject({ reason: 'until', instructions: 1 });
+        },
+      );
+
       test('counts are exact over branches, calls and very long straight lines', () => {
         engine.writeRegister('rcx', 7n);
         expect(run('ffc9 75fc').instructions).toBe(14);
@@ -427,6 +445,29 @@ export function conformance(name: string, create: () => Promise<Engine>): void {
         expect(stopAt(4n)).toEqual({ reason: 'stopped', rip: CODE + 4n, instructions: 3 });
         expect(run(code, { onBlock: (address) => address })).toEqual({ reason: 'stopped', rip: CODE, instructions: 0 });
         expect(run(code)).toMatchObject({ reason: 'until', instructions: 5 });
+      });
+
+      test('a block hook that names no instruction’s address does not stop the run, and is told of each block', () => {
+        // mov rax, 0x4030201; inc rax; jmp to the start
+        for (const inside of [3n, 8n, 11n]) {
+          const told: bigint[] = [];
+          const onBlock = (at: bigint): bigint => {
+            told.push(at);
+            return told.length < 3 ? at + inside : at;
+          };
+          const exit = run('48c7c001020304 48ffc0 ebf4', { until: LOW, budget: 30, onBlock });
+          expect(exit).toEqual({ reason: 'stopped', rip: CODE, instructions: 6 });
+          expect(told).toEqual([CODE, CODE, CODE]);
+        }
+      });
+
+      test('a block hook’s stop behind a REP is come to within the budget only', () => {
+        // mov ecx, -1; rep lodsb of nothing mapped further than a page; nop
+        engine.writeRegister('rsi', DATA);
+        const onBlock = (at: bigint): bigint | undefined => (at === CODE ? CODE + 7n : undefined);
+        const exit = run('b9ffffffff f3ac 90', { until: LOW, budget: 100, onBlock });
+        expect(exit).toMatchObject({ reason: 'budget' });
+        expect(DATA + 100n - engine.readRegister('rsi')).toBeLessThan(3n);
       });
 
       test('an exception of a hook ends the run and is rethrown', () => {

@@ -1,8 +1,10 @@
 // Traces come and go with their machine, and beside it where they are compiled later.
-import { expect, test, vi } from 'vitest';
+import { existsSync } from 'node:fs';
+import { afterEach, expect, test, vi } from 'vitest';
 import { bytesOfHex } from '../../src/address.ts';
-import type { JitCounts } from '../../src/engine/jit/jit.ts';
+import { defaultJitMode, type JitCounts } from '../../src/engine/jit/jit.ts';
 import { createWasm, type WasmEngine } from '../../src/engine/wasm.ts';
+import { JIT_FREE } from '../support/jit-free-files.ts';
 import { Pair } from './pair.ts';
 
 const CODE = 0xffffffff81000000n;
@@ -148,4 +150,32 @@ test('a trace that mostly leaves at once is given up, and its code goes on as be
   expect(engine.jitCounts?.compiled).toBeGreaterThan(0);
   expect(live.at(-1)).toBeLessThan(engine.jitCounts?.compiled ?? 0);
   engine.dispose();
+});
+
+afterEach(() => vi.unstubAllEnvs());
+
+test.each([
+  ['off', false],
+  ['sync', 'sync'],
+  ['async', 'async'],
+  ['eager', 'eager'],
+  ['', 'sync'],
+] as const)('TRAMP64_JIT=%s is %s', (value, mode) => {
+  vi.stubEnv('TRAMP64_JIT', value);
+  expect(defaultJitMode()).toBe(mode);
+});
+
+test('TRAMP64_JIT of another value makes no CPU, and says what it may be', async () => {
+  vi.stubEnv('TRAMP64_JIT', 'on');
+  await expect(createWasm()).rejects.toMatchObject({
+    code: 'EINVAL',
+    message: expect.stringContaining("TRAMP64_JIT expected off, sync, async or eager, got 'on'"),
+  });
+  // who says how it compiles does not ask
+  (await createWasm(undefined, 'sync')).dispose();
+});
+
+test('the test files that runs under TRAMP64_JIT leave out exist', () => {
+  const gone = JIT_FREE.filter((file) => !existsSync(new URL(`../../${file}`, import.meta.url)));
+  expect(gone).toEqual([]);
 });

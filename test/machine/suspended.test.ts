@@ -95,13 +95,27 @@ describe.each(ENGINES)('on %s', (engine) => {
     expect(machine.parkedAt('t1')).toBeUndefined();
   });
 
+  test('a place inside an instruction is refused before anything runs: the task stays where it is', async () => {
+    const machine = await world();
+    const [, second] = [...machine.trace('fibonacci', [3n])].filter(({ part }) => part === 'function');
+    const middle = (second?.ip ?? 0n) + 1n;
+    const where = machine.park('fibonacci', [3n], 'fibonacci', { task: 't1' });
+    expect(catchError(EngineError, () => machine.resumeUntil('t1', middle)).code).toBe('EINVAL');
+    expect(catchError(EngineError, () => machine.resumeUntil('t1', 'fibonacci+0x1')).code).toBe('EINVAL');
+    expect(machine.parkedAt('t1')).toEqual(where);
+    expect(machine.resume('t1').returns).toBe(2n);
+  });
+
   test('what cannot be parked or resumed says so, and the task is free again', async () => {
     const machine = await world();
     const never = catchError(EngineError, () => machine.park('fibonacci', [3n], 'checksum+0x9', { task: 't1' }));
     expect(never.message).toBe("park: 'fibonacci' returned without coming to checksum+0x9 (EINVAL)");
     const [, second] = [...machine.trace('fibonacci', [3n])].filter(({ part }) => part === 'function');
     const middle = (second?.ip ?? 0n) + 1n;
-    expect(catchError(EngineError, () => machine.park('fibonacci', [3n], middle, { task: 't1' })).code).toBe('EINVAL');
+    const inner = catchError(EngineError, () => machine.park('fibonacci', [3n], middle, { task: 't1' }));
+    expect(inner.message).toMatch(
+      /^park: 0x[0-9a-f]+ lies inside of ".*" at vmlinux:fibonacci\+0x[0-9a-f]+; .*\(EINVAL\)$/,
+    );
     expect(catchError(EngineError, () => machine.resume('t1')).code).toBe('EINVAL');
     expect(catchError(TrampolineError, () => machine.resume('x')).code).toBe('ENOENT');
     expect(catchError(TrampolineError, () => machine.place('fibonacci+z')).code).toBe('EINVAL');

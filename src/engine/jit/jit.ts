@@ -1,4 +1,5 @@
 // The trace JIT of one WASM CPU: compiles what the interpreter has recorded, and owns the table's slots.
+import { EngineError } from '../../errors.ts';
 import type { Instance } from '../../wasm/instance.ts';
 import { type CompiledTrace, compile } from './compile.ts';
 import { type Layout, layoutOf } from './layout.ts';
@@ -31,12 +32,19 @@ export interface JitCounts {
 /**
  * How code is compiled unless the caller says: as TRAMP64_JIT says in Node (`off`, `sync`, `async` or `eager`), beside the
  * guest in a browser's window, and else while it waits.
+ *
+ * @throws {EngineError} EINVAL TRAMP64_JIT is something else
  */
 export function defaultJitMode(): JitMode {
   const host = globalThis as { process?: { env: Record<string, string | undefined> } };
   const wanted = host.process?.env.TRAMP64_JIT;
   if (wanted === 'off') return false;
-  if (wanted === 'async' || wanted === 'eager') return wanted;
+  if (wanted === 'sync' || wanted === 'async' || wanted === 'eager') return wanted;
+  if (wanted !== undefined && wanted !== '') {
+    throw new EngineError('EINVAL', `TRAMP64_JIT expected off, sync, async or eager, got '${wanted}'`, {
+      operation: 'create engine',
+    });
+  }
   return 'document' in globalThis ? 'async' : 'sync';
 }
 
@@ -46,7 +54,6 @@ export class Jit {
   readonly #mode: Exclude<JitMode, false>;
   readonly #layout: Layout;
   readonly #imports: WebAssembly.Imports;
-  readonly #free: number[] = [];
   readonly #used = new Set<number>();
   #gate: bigint | undefined;
   #compiled = 0;
@@ -93,16 +100,15 @@ export class Jit {
 
   /** A slot is no longer needed. */
   dropped(slot: number): void {
-    this.#instance.table.set(slot, null);
     this.#used.delete(slot);
-    this.#free.push(slot);
+    this.#instance.giveSlot(slot);
   }
 
   /** Frees every trace. */
   dispose(): void {
-    this.#disposed = true;
     this.#instance.exports.setTraces(0, 0);
-    for (const slot of this.#used) this.#instance.table.set(slot, null);
+    this.#disposed = true;
+    for (const slot of this.#used) this.#instance.giveSlot(slot);
     this.#used.clear();
   }
 
@@ -124,15 +130,14 @@ export class Jit {
   }
 
   #install(id: number, { longest, loops }: CompiledTrace, { exports }: WebAssembly.Instance): void {
-    const slot = this.#free.pop() ?? this.#instance.table.grow(1);
+    const slot = this.#instance.takeSlot();
     this.#instance.table.set(slot, exports.trace as () => number);
     if (this.#instance.exports.installTrace(id, slot, longest, loops)) {
       this.#used.add(slot);
       this.#compiled++;
       return;
     }
-    this.#instance.table.set(slot, null);
-    this.#free.push(slot);
+    this.#instance.giveSlot(slot);
     this.#refused++;
   }
 
