@@ -1,4 +1,5 @@
 // Site ip → func stack: an open-addressing table with 64-bit keys, and a doubly linked stack of Funcs per site.
+import { allocateArea, freeArea } from './cpu/frames';
 import { EINVAL, ENOMEM } from './errno';
 import { FUNC_LIVE, FUNC_NOP, FUNC_STRIDE, FUNC_TRANSITION, Func, SITE_STRIDE, Site } from './layout';
 import { funcCapacity, funcsBase, SiteTable, siteCapacity, siteMask, siteShift } from './pools';
@@ -6,6 +7,9 @@ import { funcCapacity, funcsBase, SiteTable, siteCapacity, siteMask, siteShift }
 /** 2^64 / golden ratio: multiply-shift spreads neighbouring and high-half addresses alike. */
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/** Differs between any two states of the stacks, in whatever address space. */
+let version: u32 = 0;
+let lastVersion: u32 = 0;
 let siteUse: u32 = 0;
 let funcUse: u32 = 0;
 let fresh: usize = 0; // bytes of the func pool that were ever used
@@ -54,6 +58,7 @@ export function pushFunc(ip: u64, newFunc: u64, owner: u32, flags: u32): i32 {
     siteUse++;
   }
 
+  version = ++lastVersion;
   const func = takeFunc();
   func.newFunc = newFunc;
   func.ip = ip;
@@ -69,6 +74,7 @@ export function pushFunc(ip: u64, newFunc: u64, owner: u32, flags: u32): i32 {
 /** Removes a Func from any position of its stack (L32). Returns 0, or -EINVAL when the handle names no live Func. */
 export function removeFunc(handle: usize): i32 {
   if (!isFunc(handle)) return -EINVAL;
+  version = ++lastVersion;
   const func = changetype<Func>(handle);
   const below = func.below;
   const above = func.above;
@@ -88,6 +94,7 @@ export function removeFunc(handle: usize): i32 {
 /** Makes a Func visible to patched tasks only, or to all. Returns 0, or -EINVAL when the handle names no live Func. */
 export function setTransition(handle: usize, on: bool): i32 {
   if (!isFunc(handle)) return -EINVAL;
+  version = ++lastVersion;
   const func = changetype<Func>(handle);
   func.flags = on ? func.flags | FUNC_TRANSITION : func.flags & ~FUNC_TRANSITION;
   if (func.above == null) setTop(Sites.find(func.ip), func);
@@ -161,4 +168,74 @@ function giveFunc(func: Func): void {
   func.below = freeFunc;
   freeFunc = func;
   funcUse--;
+}
+
+/** What an address space has of this file while another one is current. The site table is made again from the Funcs. */
+//  0 kept     u32  ► a copy of the pool's used part
+//  4 room     u32  bytes of it
+//  8 fresh    u32
+// 12 version  u32
+// 16 siteUse  u32
+// 20 funcUse  u32
+// 24 freeFunc u32
+@unmanaged
+export class FuncPool {
+  kept: usize;
+  room: usize;
+  fresh: usize;
+  version: u32;
+  siteUse: u32;
+  funcUse: u32;
+  freeFunc: Func | null;
+}
+
+/** Copies the pool out, unless this very state was copied before; false where there is no memory. */
+export function keepFuncs(to: FuncPool): bool {
+  if (to.version == version) return true;
+  if (to.room < fresh) {
+    const area = allocateArea(fresh);
+    if (!area) return false;
+    if (to.room) freeArea(to.kept, to.room);
+    to.kept = area;
+    to.room = fresh;
+  }
+  memory.copy(to.kept, funcsBase, fresh);
+  to.fresh = fresh;
+  to.version = version;
+  to.siteUse = siteUse;
+  to.funcUse = funcUse;
+  to.freeFunc = freeFunc;
+  return true;
+}
+
+/** Copies the pool in, at the addresses that it had, so that handles stay what they are. */
+export function useFuncs(from: FuncPool): void {
+  if (from.version == version) return;
+  for (let at: usize = 0; at < fresh; at += FUNC_STRIDE) {
+    const func = changetype<Func>(funcsBase + at);
+    if (func.flags & FUNC_LIVE) clearRun(Sites.home(func.ip));
+  }
+  fresh = from.fresh;
+  version = from.version;
+  siteUse = from.siteUse;
+  funcUse = from.funcUse;
+  freeFunc = from.freeFunc;
+  memory.copy(funcsBase, from.kept, fresh);
+  for (let at: usize = 0; at < fresh; at += FUNC_STRIDE) {
+    const func = changetype<Func>(funcsBase + at);
+    if (!(func.flags & FUNC_LIVE) || func.above != null) continue;
+    const site = Sites.find(func.ip);
+    site.ip = func.ip;
+    setTop(site, func);
+  }
+}
+
+/** Gives a copy back. */
+export function dropFuncs(pool: FuncPool): void {
+  if (pool.room) freeArea(pool.kept, pool.room);
+}
+
+/** Empties the slots from here to the next vacant one; all sites are to go, so nothing is looked for behind them. */
+function clearRun(slot: usize): void {
+  for (; Sites.at(slot).top != null; slot = Sites.after(slot)) memory.fill(SiteTable.base + slot, 0, SITE_STRIDE);
 }

@@ -33,6 +33,7 @@ export {
 } from './layout';
 export { funcCapacity, init, reserve, siteCapacity, taskCapacity, used } from './pools';
 export { context, RECURSION_REFUSED, recursionEnter, recursionHeld, recursionLeave, setContext } from './recursion';
+export { currentSpace, dropSpace, enterSpace, forkSpace } from './spaces';
 export {
   addTask,
   isTask,

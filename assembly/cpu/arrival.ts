@@ -1,7 +1,7 @@
 // Where calls arrive: the first instruction executed outside all redirection code. Read off the blocks that the CPU
 // enters; knows nothing of func stacks, so that it cannot agree with them by construction (I2).
 
-import { allocateArea } from './frames';
+import { allocateArea, freeArea } from './frames';
 import { arrived } from './host';
 import { Pages } from './pages';
 import { GENERAL, RIP } from './state';
@@ -52,6 +52,54 @@ let rangeRoom: u32 = 0;
 let trampolines: u64 = 0;
 let trampolinesEnd: u64 = 0;
 
+/** What an address space has of this file; the rest lasts for a run. */
+//  0 trampolines    u64
+//  8 trampolinesEnd u64
+// 16 ranges         u32
+// 20 count          u32
+// 24 room           u32
+@unmanaged
+export class GlueRanges {
+  trampolines: u64;
+  trampolinesEnd: u64;
+  ranges: usize;
+  count: u32;
+  room: u32;
+}
+
+export function keepGlue(to: GlueRanges): void {
+  to.trampolines = trampolines;
+  to.trampolinesEnd = trampolinesEnd;
+  to.ranges = ranges;
+  to.count = rangeCount;
+  to.room = rangeRoom;
+}
+
+export function useGlue(from: GlueRanges): void {
+  trampolines = from.trampolines;
+  trampolinesEnd = from.trampolinesEnd;
+  ranges = from.ranges;
+  rangeCount = from.count;
+  rangeRoom = from.room;
+}
+
+/** The same ranges once more; room was reserved. */
+export function forkGlue(to: GlueRanges): void {
+  keepGlue(to);
+  if (!rangeRoom) return;
+  to.ranges = allocateArea(glueSize());
+  memory.copy(to.ranges, ranges, (<usize>rangeCount) << 4);
+}
+
+export function dropGlue(): void {
+  if (rangeRoom) freeArea(ranges, glueSize());
+}
+
+/** Bytes of the ranges. */
+export function glueSize(): usize {
+  return (<usize>rangeRoom) << 4;
+}
+
 export function initArrivals(): bool {
   rangeCount = rangeRoom = 0;
   trampolines = trampolinesEnd = 0;
@@ -67,6 +115,7 @@ export function glueRanges(count: u32, from: u64, to: u64): usize {
     const room = count + (count >> 1);
     const area = allocateArea((<usize>room) << 4);
     if (!area) return 0;
+    dropGlue();
     ranges = area;
     rangeRoom = room;
   }

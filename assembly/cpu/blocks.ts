@@ -2,7 +2,7 @@
 
 import { glueEnd, markOf, TRAMPOLINE } from './arrival';
 import { Decoded, decode, decodedCondition, decodedForm, decodedLength, decodedMnemonic, LONGEST } from './decode';
-import { allocateArea, PAGE } from './frames';
+import { allocateArea, freeArea, PAGE } from './frames';
 import { Hot, specialise } from './hot';
 import { OP_SIZE } from './op';
 import { EXECUTE, Page, Pages } from './pages';
@@ -56,6 +56,10 @@ let poolEnd: usize = 0;
 let poolNext: usize = 0;
 /** Counts the times that all blocks were dropped: a link may be stored only within one generation. */
 export let generation: u32 = 0;
+/** Counts the times that the pool was begun anew: blocks of an earlier round are gone, those of other spaces too. */
+let round: u32 = 0;
+/** Address spaces whose blocks share the pool. */
+let sharers: u32 = 1;
 /** Counts the blocks that were dropped because bytes changed. */
 export let changes: u32 = 0;
 
@@ -71,9 +75,61 @@ const STEP_END: usize = memory.data(64, 16);
 /** An instruction whose bytes lie on two pages. */
 const FETCHED: usize = memory.data(16, 8);
 
+/** Bytes of the buckets. */
+export const BUCKETS_SIZE: usize = (<usize>BUCKETS) << 2;
+
+/** What an address space has of this file: its blocks, and where they end. */
+//  0 untilAddress u64
+//  8 gateAddress  u64
+// 16 filled       u32
+// 20 untilBlock   u32
+// 24 round        u32
+// 28 hasGate      u32
+@unmanaged
+export class BlockTable {
+  untilAddress: u64;
+  gateAddress: u64;
+  filled: usize;
+  untilBlock: usize;
+  round: u32;
+  hasGate: u32;
+}
+
+export function keepBlocks(to: BlockTable): void {
+  to.untilAddress = untilAddress;
+  to.gateAddress = gateAddress;
+  to.filled = filled;
+  to.untilBlock = untilBlock;
+  to.round = round;
+  to.hasGate = u32(hasGate);
+}
+
+/** The page table and the traces are those of the same space already. */
+export function useBlocks(from: BlockTable): void {
+  untilAddress = from.untilAddress;
+  gateAddress = from.gateAddress;
+  filled = buckets = from.filled;
+  untilBlock = from.untilBlock;
+  hasGate = from.hasGate != 0;
+  if (from.round != round) forgetBlocks();
+}
+
+/** No blocks yet; room was reserved. */
+export function forkBlocks(to: BlockTable): void {
+  keepBlocks(to);
+  to.filled = allocateArea(BUCKETS_SIZE);
+  to.untilBlock = 0;
+  sharers++;
+}
+
+export function dropBlocks(): void {
+  freeArea(filled, BUCKETS_SIZE);
+  sharers--;
+}
+
 export function initBlocks(poolBytes: usize): bool {
-  filled = allocateArea((<usize>BUCKETS) << 2);
-  empty = allocateArea((<usize>BUCKETS) << 2);
+  filled = allocateArea(BUCKETS_SIZE);
+  empty = allocateArea(BUCKETS_SIZE);
   buckets = filled;
   pool = allocateArea(poolBytes);
   poolNext = pool;
@@ -115,7 +171,7 @@ function onPage(rip: u64): u64 {
 
 function build(rip: u64): usize {
   if (buckets == empty) return stepEnd(rip);
-  if (poolNext + BLOCK_MOST > poolEnd) dropAll();
+  if (poolNext + BLOCK_MOST > poolEnd) beginPool();
   const block = changetype<Block>(poolNext);
   if (!fill(block, rip, MOST_OPS)) return 0;
   poolNext += BLOCK_HEADER + <usize>block.ops * OP_SIZE;
@@ -359,13 +415,24 @@ function detach(page: Page, block: Block): void {
   }
 }
 
-/** Forgets every block: the pool is full, or another address space is current. */
+/** Forgets every block of this address space. The pool begins anew when it is full, or at once where nobody shares it. */
 export function dropAll(): void {
+  if (sharers == 1) beginPool();
+  else forgetBlocks();
+}
+
+/** The blocks of all address spaces are gone; the others notice when they are current again. */
+function beginPool(): void {
+  round++;
+  poolNext = pool;
+  forgetBlocks();
+}
+
+function forgetBlocks(): void {
   generation++;
   Traces.dropAll();
-  poolNext = pool;
   untilBlock = 0;
-  memory.fill(filled, 0, (<usize>BUCKETS) << 2);
+  memory.fill(filled, 0, BUCKETS_SIZE);
   for (let i: u32 = 0; i < Pages.slots(); i++) Pages.slot(i).code = 0;
 }
 

@@ -13,6 +13,11 @@ const REGS_IP: u64 = 0x80;
 const SITE: u64 = 5;
 let inWasm: bool = false;
 
+/** Whether the core answers. */
+export function isGateInWasm(): bool {
+  return inWasm;
+}
+
 /** true: the core answers; false: the host. */
 export function setGateInWasm(on: bool): void {
   inWasm = on;

@@ -1,6 +1,6 @@
 // The page table: a hash table with linear probing whose slots are the page descriptors.
 
-import { allocateArea, allocateFrame, freeArea, freeFrame, PAGE, reserve } from './frames';
+import { allocateArea, allocateFrame, Frames, freeArea, freeFrame, PAGE, reserve } from './frames';
 
 //  0 key    u64  page address | 1, 0 in an empty slot
 //  8 frame  u32  where the page's bytes are
@@ -29,10 +29,61 @@ let table: usize = 0;
 let capacity: u32 = 0;
 let used: u32 = 0;
 
+/** What an address space has of this file. */
+//  0 table    u32
+//  4 capacity u32
+//  8 used     u32
+@unmanaged
+export class PageTable {
+  table: usize;
+  capacity: u32;
+  used: u32;
+}
+
+export function keepPages(to: PageTable): void {
+  to.table = table;
+  to.capacity = capacity;
+  to.used = used;
+}
+
+export function usePages(from: PageTable): void {
+  table = from.table;
+  capacity = from.capacity;
+  used = from.used;
+}
+
+/** A page table of the same frames, which are shared from now on; room was reserved. */
+export function forkPages(to: PageTable): void {
+  keepPages(to);
+  to.table = allocateArea(tableSize());
+  memory.copy(to.table, table, tableSize());
+  for (let i: u32 = 0; i < capacity; i++) {
+    const page = changetype<Page>(to.table + <usize>i * SLOT);
+    if (!page.key) continue;
+    Frames.hold(page.frame, 1);
+    page.code = 0;
+    page.saved = 0;
+  }
+}
+
+/** Gives back all pages and the table. */
+export function dropPages(): void {
+  for (let i: u32 = 0; i < capacity; i++) {
+    const page = Pages.slot(i);
+    if (page.key) freeFrame(page.frame);
+  }
+  freeArea(table, tableSize());
+}
+
+/** Bytes of the table. */
+export function tableSize(): usize {
+  return <usize>capacity * SLOT;
+}
+
 export function initPages(): bool {
   capacity = 1024;
   used = 0;
-  table = allocateArea(<usize>capacity * SLOT);
+  table = allocateArea(tableSize());
   return table != 0;
 }
 
@@ -77,7 +128,6 @@ export class Pages {
     const slots = capacity;
     const area = allocateArea(<usize>wanted * SLOT);
     if (!area) return false;
-    // an area of freed frames is not zeroed; this one is, it comes from the unused part
     table = area;
     capacity = wanted;
     for (let i: u32 = 0; i < slots; i++) {

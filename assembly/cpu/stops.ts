@@ -1,6 +1,6 @@
 // Addresses at which a run leaves for the host: routines that the host serves, and places where a task is to park.
 
-import { allocateArea } from './frames';
+import { allocateArea, freeArea } from './frames';
 
 /** Addresses, as many as there is room for. */
 export const MOST_STOPS: u32 = 512;
@@ -8,9 +8,42 @@ export const MOST_STOPS: u32 = 512;
 let stops: usize = 0;
 let count: u32 = 0;
 
+/** Bytes of the list. */
+export const STOPS_SIZE: usize = (<usize>MOST_STOPS) << 3;
+
+/** What an address space has of this file. */
+//  0 stops u32
+//  4 count u32
+@unmanaged
+export class StopList {
+  stops: usize;
+  count: u32;
+}
+
+export function keepStops(to: StopList): void {
+  to.stops = stops;
+  to.count = count;
+}
+
+export function useStops(from: StopList): void {
+  stops = from.stops;
+  count = from.count;
+}
+
+/** The same stops once more; room was reserved. */
+export function forkStops(to: StopList): void {
+  to.stops = allocateArea(STOPS_SIZE);
+  to.count = count;
+  memory.copy(to.stops, stops, (<usize>count) << 3);
+}
+
+export function dropStops(): void {
+  freeArea(stops, STOPS_SIZE);
+}
+
 export function initStops(): bool {
   count = 0;
-  stops = allocateArea((<usize>MOST_STOPS) << 3);
+  stops = allocateArea(STOPS_SIZE);
   return stops != 0;
 }
 

@@ -3,11 +3,11 @@
 // An entry holds the page it reads, the page it writes, and what to add to a guest address. The compare is of the
 // page of the LAST byte with the entry of the first one's page, so an access across pages misses by itself.
 //  0 readTag  u64  page address, or EMPTY
-//  8 writeTag u64  EMPTY too while the page needs care: code on it, not yet saved, or hooks are on
+//  8 writeTag u64  EMPTY too while the page needs care: code on it, not yet saved, shared, or hooks are on
 // 16 addend   u32
 
 import { invalidateCode } from './blocks';
-import { PAGE } from './frames';
+import { allocateRaw, Frames, freeFrame, PAGE } from './frames';
 import { memoryAccessed } from './host';
 import { Page, Pages, WRITE } from './pages';
 import { Fault, FaultAccess, FaultKind } from './state';
@@ -161,7 +161,7 @@ function fill(page: Page, address: u64, writable: bool): void {
 
 /** Nothing stands in the way of writing this page without care. */
 function carefree(page: Page): bool {
-  return (page.flags & WRITE) != 0 && !page.code && !Undo.wants(page);
+  return (page.flags & WRITE) != 0 && !page.code && !Undo.wants(page) && !Frames.isShared(page.frame);
 }
 
 function readerSlow(address: u64, size: u32): usize {
@@ -192,8 +192,21 @@ function readerSlow(address: u64, size: u32): usize {
 
 /** Makes a page ready to be written at [from, to); false where there is no memory. */
 export function prepareWrite(page: Page, from: u64, to: u64): bool {
-  if (Undo.wants(page) && !Undo.save(page)) return false;
+  if (Undo.wants(page)) {
+    if (!Undo.save(page)) return false;
+  } else if (Frames.isShared(page.frame) && !unshare(page)) return false;
   if (page.code) invalidateCode(page, from, to);
+  return true;
+}
+
+/** Gives the page a frame of its own; false where there is no memory. */
+function unshare(page: Page): bool {
+  const copy = allocateRaw();
+  if (!copy) return false;
+  memory.copy(copy, page.frame, PAGE);
+  freeFrame(page.frame);
+  page.frame = <u32>copy;
+  Tlb.forget(page.key & ~1);
   return true;
 }
 

@@ -14,7 +14,7 @@ import {
   placeMarkers,
   removeMarker,
 } from './blocks';
-import { allocateArea } from './frames';
+import { allocateArea, freeArea } from './frames';
 import { traceDropped, traceRecorded } from './host';
 import { Hot } from './hot';
 import { COLD, OP_SIZE } from './op';
@@ -47,6 +47,7 @@ const CREDIT: usize = 20;
 const MOST_CREDIT: i32 = 1 << 17;
 /** Traces that exist at a time: each is a module of its own. */
 const MOST_TRACES: u32 = 512;
+export const TRACES_SIZE: usize = <usize>MOST_TRACES * TRACE_SIZE;
 /** The longest trace. */
 const MOST_BLOCKS: u32 = 48;
 const MOST_INSTRUCTIONS: u32 = 512;
@@ -73,8 +74,53 @@ let jointInstructions: u32 = 0;
 /** Instructions from which on a trace that does not loop is worth entering and leaving. */
 let worth: u32 = 0;
 
+/** What an address space has of this file; what is recorded lasts for a run. */
+//  0 traces    u32
+//  4 live      u32
+//  8 lastId    u32
+// 12 dropped   u32
+// 16 threshold u32
+// 20 worth     u32
+@unmanaged
+export class TraceRecords {
+  traces: usize;
+  live: u32;
+  lastId: u32;
+  dropped: u32;
+  threshold: u32;
+  worth: u32;
+}
+
+export function keepTraces(to: TraceRecords): void {
+  to.traces = traces;
+  to.live = live;
+  to.lastId = lastId;
+  to.dropped = dropped;
+  to.threshold = threshold;
+  to.worth = worth;
+}
+
+export function useTraces(from: TraceRecords): void {
+  traces = from.traces;
+  live = from.live;
+  lastId = from.lastId;
+  dropped = from.dropped;
+  threshold = from.threshold;
+  worth = from.worth;
+}
+
+/** No traces yet; room was reserved. */
+export function forkTraces(to: TraceRecords): void {
+  to.traces = allocateArea(TRACES_SIZE);
+}
+
+/** The host has freed what they stand for. */
+export function dropTraces(): void {
+  freeArea(traces, TRACES_SIZE);
+}
+
 export function initTraces(): bool {
-  traces = allocateArea(<usize>MOST_TRACES * TRACE_SIZE);
+  traces = allocateArea(TRACES_SIZE);
   recorded = allocateArea((<usize>MOST_BLOCKS) << 2);
   return traces != 0 && recorded != 0;
 }

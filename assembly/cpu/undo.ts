@@ -38,6 +38,38 @@ let layer: u32 = 0;
 /** Never used again, so that a page saved for a snapshot that is gone is saved anew. */
 let lastLayer: u32 = 0;
 
+/** What an address space has of this file. */
+//  0 log       u32
+//  4 count     u32
+//  8 room      u32
+// 12 layer     u32
+// 16 lastLayer u32
+@unmanaged
+export class UndoLog {
+  log: usize;
+  count: u32;
+  room: u32;
+  layer: u32;
+  lastLayer: u32;
+}
+
+export function keepUndo(to: UndoLog): void {
+  to.log = log;
+  to.count = count;
+  to.room = room;
+  to.layer = layer;
+  to.lastLayer = lastLayer;
+}
+
+/** Without snapshots where all of it is 0. */
+export function useUndo(from: UndoLog): void {
+  log = from.log;
+  count = from.count;
+  room = from.room;
+  layer = from.layer;
+  lastLayer = from.lastLayer;
+}
+
 export function initUndo(): void {
   log = 0;
   count = room = layer = 0;

@@ -51,7 +51,7 @@ export async function timeDispatch(image: GuestImage): Promise<number> {
 /** The WASM CPU, the core answering at the gate inside WASM. */
 export async function wasmSubject(image: GuestImage, jit: 'sync' | false): Promise<Subject> {
   const { core, task } = await coreWith(image);
-  const engine = new WasmEngine(core.instance, jit);
+  const engine = WasmEngine.over(core.instance, jit);
   for (const { address, bytes, access } of image.segments) {
     engine.map(address, BigInt(bytes.length), access);
     engine.write(address, bytes);

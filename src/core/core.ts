@@ -1,6 +1,6 @@
 // The typed façade over the tables in WASM memory: func stacks, tasks, dispatch and its counters.
 import { ERRNO, PatchError } from '../errors.ts';
-import { type CoreExports, Instance } from '../wasm/instance.ts';
+import { Instance } from '../wasm/instance.ts';
 import { DispatchCounters, type DispatchCounts, type Warning } from './counters.ts';
 import { Batch } from './dispatch.ts';
 import { type FuncEntry, type FuncFlags, type FuncHandle, FuncStacks } from './func-stacks.ts';
@@ -49,7 +49,6 @@ export class Core {
    * original runs.
    */
   readonly dispatchPair: (low: number, high: number, task: TaskHandle) => FuncHandle;
-  readonly #wasm: CoreExports;
   readonly #stacks: FuncStacks;
   readonly #tasks: Tasks;
   readonly #counters: DispatchCounters;
@@ -68,15 +67,13 @@ export class Core {
    * @throws {PatchError} ENOMEM the pools do not fit into memory · EBUSY the instance has a core already
    */
   static async create(options: CoreOptions = {}): Promise<Core> {
-    return new Core(options.instance ?? (await Instance.create()), options);
-  }
-
-  private constructor(instance: Instance, { sites = 65_536, funcs = 262_144, tasks = 16_384 }: CoreOptions) {
+    const { sites = 65_536, funcs = 262_144, tasks = 16_384 } = options;
     for (const [name, value] of Object.entries({ sites, funcs, tasks })) {
       if (value >>> 0 !== value || value === 0) {
         throw new RangeError(`"${name}" expected a positive 32-bit integer, got ${value}`);
       }
     }
+    const instance = options.instance ?? (await Instance.create());
     const result = instance.exports.init(sites, funcs, tasks);
     if (result === -ERRNO.EBUSY)
       throw new PatchError('EBUSY', 'the instance has a core already', { operation: 'create' });
@@ -84,13 +81,26 @@ export class Core {
       const fact = `no room for pools of ${sites} sites, ${funcs} funcs and ${tasks} tasks`;
       throw new PatchError('ENOMEM', fact, { operation: 'create' });
     }
+    return new Core(instance);
+  }
+
+  private constructor(instance: Instance, from?: Core) {
     this.instance = instance;
     this.layout = readLayout(instance.exports);
-    this.dispatchPair = instance.exports.dispatchPair;
-    this.#wasm = instance.exports;
+    this.dispatchPair = (low, high, task) => instance.exports.dispatchPair(low, high, task);
     this.#stacks = new FuncStacks(instance, this.layout);
     this.#tasks = new Tasks(instance);
-    this.#counters = new DispatchCounters(instance, this.layout);
+    this.#counters = new DispatchCounters(instance, this.layout, from === undefined ? undefined : from.#counters);
+    this.#version = from?.version ?? 0;
+  }
+
+  /**
+   * The core of a fork: its stacks, tasks and counters are as they are here, and so are all handles. Nobody observes it.
+   *
+   * @param instance a fork of this core's
+   */
+  fork(instance: Instance): Core {
+    return new Core(instance, this);
   }
 
   /**
@@ -230,7 +240,7 @@ export class Core {
 
   /** Where a patched call of `site` by `task` goes, or undefined for the original (L36 to L42). */
   dispatch(site: bigint, task: TaskHandle): bigint | undefined {
-    const newIp = BigInt.asUintN(64, this.#wasm.dispatch(site, task));
+    const newIp = BigInt.asUintN(64, this.instance.exports.dispatch(site, task));
     return newIp === 0n ? undefined : newIp;
   }
 
@@ -259,7 +269,7 @@ export class Core {
 
   /** Sets the counters to 0. */
   clearCounters(): void {
-    this.#wasm.clearCounters();
+    this.instance.exports.clearCounters();
   }
 
   /** Warnings that came up for the first time: each is returned once (L36, L37, L41). */

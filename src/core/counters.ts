@@ -16,11 +16,13 @@ export type Warning = (typeof WARNINGS)[number];
 export class DispatchCounters {
   readonly #instance: Instance;
   readonly #layout: Layout;
-  readonly #warned = new Set<Warning>();
+  readonly #warned: Set<Warning>;
 
-  constructor(instance: Instance, layout: Layout) {
+  /** @param from those of the core that this one is a fork of */
+  constructor(instance: Instance, layout: Layout, from?: DispatchCounters) {
     this.#instance = instance;
     this.#layout = layout;
+    this.#warned = new Set(from === undefined ? [] : from.#warned);
   }
 
   /** What the counters hold now. */

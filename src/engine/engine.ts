@@ -1,4 +1,5 @@
 // The interface every x86_64 CPU implements: memory, registers, bounded runs, and the gate.
+import type { Instance } from '../wasm/instance.ts';
 
 import type { ModelReport } from './model-report.ts';
 
@@ -362,6 +363,17 @@ export interface Engine {
    * @throws {EngineError} EFAULT `address` is not mapped executable
    */
   setGate(address: bigint, handler: GateHandler): void;
+
+  /**
+   * Where engines can share an instance: a further engine as this one is now, registers, gate and all, which then goes
+   * its own way. Guest pages are shared until one of the two writes them, so it costs the length of the page table,
+   * not what is mapped. The gate's handler is common; it has no snapshots and nothing decoded yet. Either may be disposed
+   * first.
+   *
+   * @param instance a fork of the instance that it shares with a core; by default it makes one
+   * @throws {EngineError} EBUSY it runs, or another fork of it · ENOMEM
+   */
+  fork?(instance?: Instance): Engine;
 
   /** Frees everything; twice is harmless. Any later call throws EngineError EINVAL. */
   dispose(): void;

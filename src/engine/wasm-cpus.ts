@@ -25,9 +25,13 @@ export class WasmCpus implements VirtualCpus {
   #states: Uint8Array[] = [new Uint8Array()];
   #current = 0;
 
-  constructor(instance: Instance, parts: CpusParts) {
+  /** @param from the register files of those of another engine, of which `instance` is a fork */
+  constructor(instance: Instance, parts: CpusParts, from?: WasmCpus) {
     this.#instance = instance;
     this.#parts = parts;
+    if (from === undefined) return;
+    this.#states = [...from.#states];
+    this.#current = from.#current;
   }
 
   get count(): number {

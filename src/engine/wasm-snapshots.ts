@@ -47,9 +47,8 @@ export class WasmSnapshots implements Snapshots {
   take(): EngineSnapshot {
     this.#parts.idle('snapshot');
     const { mappings, cpus } = this.#parts;
-    const { exports } = this.#instance;
-    const mark = exports.takeSnapshot() >>> 0;
-    const changes = (from: number): number => exports.changesSince(from) >>> 0;
+    const mark = this.#instance.exports.takeSnapshot() >>> 0;
+    const changes = (from: number): number => this.#instance.exports.changesSince(from) >>> 0;
     const snapshot = new WasmSnapshot(mark, cpus.save(), mappings.copy(), changes);
     this.#taken.push(snapshot);
     return snapshot;

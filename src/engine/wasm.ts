@@ -53,7 +53,7 @@ const ACCESSES = ['read', 'write', 'fetch'] as const;
  */
 export async function createWasm(instance?: Instance, jit?: JitMode): Promise<WasmEngine> {
   const own = instance ?? (await Instance.create());
-  return new WasmEngine(own, jit);
+  return WasmEngine.over(own, jit);
 }
 
 /** See Engine. */
@@ -64,18 +64,17 @@ export class WasmEngine implements Engine {
   readonly cpus: WasmCpus;
   readonly #instance: Instance;
   readonly #mappings = new Mappings();
+  readonly #jitMode: JitMode;
   #gate: { readonly address: bigint; handler: GateHandler } | undefined;
   #running: RunOptions | undefined;
   #busy = false;
   #disposed = false;
   readonly #jit: Jit | undefined;
 
-  constructor(instance: Instance, jit: JitMode = defaultJitMode()) {
+  /** @param from of which `instance` is a fork */
+  private constructor(instance: Instance, jit: JitMode, from?: WasmEngine) {
     this.#instance = instance;
-    const { exports } = instance;
-    if (!exports.initCpu(exports.used(), POOL)) {
-      throw new EngineError('ENOMEM', 'no memory for the tables of the CPU', { operation: 'create engine' });
-    }
+    this.#jitMode = jit;
     this.redirection = new WasmRedirection(instance, {
       idle: (operation) => this.#idle(operation),
       placeGate: (address) => this.#placeGate(address, () => undefined),
@@ -83,7 +82,7 @@ export class WasmEngine implements Engine {
       start: (options, leaves) => this.#start(options, leaves),
     });
     const idle = (operation: string): void => this.#idle(operation);
-    this.cpus = new WasmCpus(instance, { idle, execute: (body) => this.#execute(undefined, body) });
+    this.cpus = new WasmCpus(instance, { idle, execute: (body) => this.#execute(undefined, body) }, from?.cpus);
     this.snapshots = new WasmSnapshots(instance, { mappings: this.#mappings, cpus: this.cpus, idle });
     instance.host = {
       arrived: (low, high, dispatched) => this.redirection.arrived(low, high, dispatched),
@@ -95,6 +94,30 @@ export class WasmEngine implements Engine {
       traceDropped: (slot) => this.#jit?.dropped(slot),
     };
     this.#jit = jit === false ? undefined : new Jit(instance, jit);
+    if (from === undefined) return;
+    this.#mappings.replace(from.#mappings.copy());
+    if (from.#gate === undefined) return;
+    this.#gate = { ...from.#gate };
+    this.#jit?.setGate(from.#gate.address);
+  }
+
+  /**
+   * The CPU of an instance.
+   *
+   * @param pool bytes for decoded blocks
+   * @throws {EngineError} ENOMEM no memory for its tables
+   */
+  static over(instance: Instance, jit: JitMode = defaultJitMode(), pool = POOL): WasmEngine {
+    const { exports } = instance;
+    if (!exports.initCpu(exports.used(), pool)) {
+      throw new EngineError('ENOMEM', 'no memory for the tables of the CPU', { operation: 'create engine' });
+    }
+    return new WasmEngine(instance, jit);
+  }
+
+  fork(instance?: Instance): WasmEngine {
+    this.#idle('fork');
+    return new WasmEngine(instance ?? this.#instance.fork(), this.#jitMode, this);
   }
 
   /** What the JIT has compiled; undefined where it is off. */
@@ -195,9 +218,10 @@ export class WasmEngine implements Engine {
   dispose(): void {
     if (this.#busy) throw busy('dispose');
     if (this.#disposed) return;
-    this.#disposed = true;
     this.#jit?.dispose();
+    this.#instance.dispose();
     this.#instance.host = undefined;
+    this.#disposed = true;
   }
 
   #placeGate(address: bigint, handler: GateHandler): void {
@@ -234,6 +258,7 @@ export class WasmEngine implements Engine {
     const { exports } = this.#instance;
     const traced = options?.onMemory !== undefined;
     this.#busy = true;
+    this.#instance.running = true;
     this.#running = options;
     try {
       if (traced) exports.traceMemory(true);
@@ -241,6 +266,7 @@ export class WasmEngine implements Engine {
     } finally {
       if (traced) exports.traceMemory(false);
       this.#running = undefined;
+      this.#instance.running = false;
       this.#busy = false;
     }
   }

@@ -61,11 +61,12 @@ export interface PlanResult {
 export async function planScenario(scenario: Scenario, { onStep, ...options }: PlanOptions): Promise<PlanResult> {
   const run = await ScenarioRun.create(scenario, options);
   try {
-    const named = [...scenario.patches.values()].flatMap(({ objects }) =>
-      objects.flatMap(({ name, funcs }) =>
-        funcs.map(({ oldName, oldSympos = 0 }) => ({ object: name, oldName, oldSympos })),
-      ),
-    );
+    const named = new Map<string, NamedFunc>();
+    for (const { objects } of scenario.patches.values()) {
+      for (const { name, funcs } of objects) {
+        for (const { oldName, oldSympos = 0 } of funcs) keep(named, { object: name, oldName, oldSympos });
+      }
+    }
     const steps: PlanStep[] = [];
     let before = snapshotOf(run.machine, named);
     for (let result = run.next(); result !== undefined; result = run.next()) {
@@ -100,18 +101,22 @@ export interface PlanPatch {
   readonly funcs: readonly { readonly title: string; readonly address: bigint | undefined }[];
 }
 
-function snapshotOf(machine: Machine, named: readonly NamedFunc[]): Snapshot {
+function keep(named: Map<string, NamedFunc>, func: NamedFunc): void {
+  const title = titleOf(func);
+  if (!named.has(title)) named.set(title, func);
+}
+
+/** @param named what has a row, by title; what only a struct in a module names joins when its patch is listed */
+function snapshotOf(machine: Machine, named: Map<string, NamedFunc>): Snapshot {
   const { livepatch } = machine;
-  const funcs = [...named, ...livepatch.patches.flatMap((patch) => [...funcsOf(patch)])];
-  const rows = new Map<string, PlanRow>();
-  for (const func of funcs) {
-    const title = titleOf(func);
-    if (!rows.has(title)) rows.set(title, rowOf(machine, title, func));
+  for (const patch of livepatch.patches) {
+    for (const { object, oldName, oldSympos } of funcsOf(patch)) keep(named, { object, oldName, oldSympos });
   }
+  const rows = [...named].map(([title, func]) => rowOf(machine, title, func));
   const blocked = (livepatch.transition?.left ?? []).flatMap(({ task, on }) =>
     on === undefined ? [] : [{ task, on }],
   );
-  return { patches: livepatch.patches.map(planPatch), rows: [...rows.values()], blocked };
+  return { patches: livepatch.patches.map(planPatch), rows, blocked };
 }
 
 function planPatch(patch: Patch): PlanPatch {

@@ -6,6 +6,7 @@ import type { HandlerKind } from '../ftrace/guest/handlers.ts';
 import type { TrampolineKind } from '../ftrace/trampoline.ts';
 import type { Parameters } from '../machine/parameters.ts';
 import { Machine, type MachineOptions } from '../machine.ts';
+import { checkFunctions } from './known-functions.ts';
 import type { Guest, Outcome, Scenario, ScenarioImage, Step } from './scenario.ts';
 
 /** Reads a file; `from` is the scenario file that names it. Rejects where it cannot. */
@@ -65,7 +66,7 @@ export class ScenarioRun {
   /**
    * Makes the machine and loads the images.
    *
-   * @throws {ScenarioError} ENOENT an image file cannot be read · and with the image's own code where it cannot be loaded
+   * @throws {ScenarioError} ENOENT an image file cannot be read, or a step calls what none of them defines · and with the image's own code where it cannot be loaded
    * @throws {EngineError} as `Machine.create`
    */
   static async create(scenario: Scenario, options: RunScenarioOptions): Promise<ScenarioRun> {
@@ -98,6 +99,7 @@ export class ScenarioRun {
         });
       };
       for (const image of scenario.images) if (image.loaded) loadAtStart(image, () => load(image.name));
+      checkFunctions(scenario, files, machine);
       return new ScenarioRun(scenario, machine, load);
     } catch (error) {
       machine.dispose();

@@ -77,6 +77,8 @@ export interface Step {
   readonly note: string | undefined;
   /** The errno that the step must give. */
   readonly fails: ErrnoName | undefined;
+  /** Where it names functions that it cannot do without. */
+  readonly functions: readonly JsonNode[];
   /** Does it. Errors of the machine are thrown and judged by the runner. */
   readonly act: (guest: Guest) => Outcome;
 }

@@ -17,6 +17,8 @@ export interface Verb {
   readonly keys: readonly string[];
   /** Keys that state what must be seen; they contradict `fails`. */
   readonly expects: readonly string[];
+  /** Where the step names functions that it cannot do without. */
+  functions?(step: JsonNode): JsonNode[];
   /** Reads a step whose keys are checked, and returns what it does. */
   read(step: JsonNode, names: FileNames): (guest: Guest) => Outcome;
 }

@@ -41,6 +41,7 @@ export function readStep(node: JsonNode, names: FileNames): Step {
     verb: word,
     note: node.get('note')?.string(),
     fails,
+    functions: verb.functions?.(node) ?? [],
     act: verb.read(node, names),
   };
 }

@@ -75,14 +75,16 @@ export async function shrink(
 }
 
 /** One dispatcher with its own handles, which stand in the same places on every side. */
-class Side {
+export class Side {
   readonly #core: Dispatcher;
   readonly #tasks: number[];
   #funcs: number[] = [];
 
-  constructor(core: Dispatcher) {
+  /** @param from the side that this one is a fork of; its handles are good here too */
+  constructor(core: Dispatcher, from?: Side) {
     this.#core = core;
-    this.#tasks = [core.addTask()];
+    this.#tasks = from === undefined ? [core.addTask()] : [...from.#tasks];
+    if (from !== undefined) this.#funcs = [...from.#funcs];
   }
 
   /** Performs a step and says everything that can be seen of it. */

@@ -41,6 +41,24 @@ describe('the rows of a plan', () => {
     for (const { result } of await plan(steps, MANUAL)) expect(result.verdict).toBe('holds');
   });
 
+  test('of what only a struct in a module names stay when the patch is gone', async () => {
+    const images = [
+      { name: 'vmlinux', file: 'target-kernel-O2.o' },
+      { name: 'lp_fix', file: 'lp_fix.ko', kind: 'livepatch', symbols: { klp_enable_patch: 'ret', _printk: 'ret' } },
+    ];
+    const patches = [{ name: 'lp_fix', from: 'struct' }];
+    const steps = [{ say: 'before' }, { enable: 'lp_fix' }, { disable: 'lp_fix' }, { unload: 'lp_fix' }];
+    const result = await planScenario(parseScenario(scenario(steps, { images, patches })), {
+      read: async (path) => fixture(path),
+      engine: 'wasm',
+    });
+    const titles = result.steps.map(({ rows }) => rows.map(({ original }) => original));
+    expect(titles[0]).toEqual([]);
+    expect(titles[1]).toContain('vmlinux:checksum');
+    expect(titles.slice(2)).toEqual([titles[1], titles[1]]);
+    expect(rowOf(result.steps[3], 'vmlinux:checksum')).toMatchObject({ stack: [], patched: 'vmlinux:checksum' });
+  });
+
   test('say of a module that is not loaded, and of a symbol that is not there, why there is no stack (L6, L22)', async () => {
     const patches = [
       patch('fix_a', ['checksum'], {}, 'mod'),

@@ -104,6 +104,10 @@ describe('what the scenario names and no image defines', () => {
     [{ ...CALL, visits: ['fix_a:nothing'] }, '$.steps[0].visits[0]'],
     [{ site: 'nothing', calls: 'nop' }, '$.steps[0].site'],
     [{ stack: 'nothing', is: [] }, '$.steps[0].stack'],
+    [{ call: 'nosuch' }, '$.steps[0].call'],
+    [{ call: 'vmlinux:livepatch_checksum' }, '$.steps[0].call'],
+    [{ call: 'other:checksum', fails: 'EINVAL' }, '$.steps[0].call'],
+    [{ ftrace: 'add', name: 't', target: 'vmlinux:nosuch' }, '$.steps[0].target'],
     [{ call: 'sort_items', args: [0, 0, { symbol: 'vmlinux:nothing' }] }, '$.steps[0].args[2].symbol'],
   ])('%j is an error of the scenario', async (step, path) => {
     const error: unknown = await run([step]).catch((thrown: unknown) => thrown);

@@ -54,7 +54,6 @@ export class Jit {
   readonly #mode: Exclude<JitMode, false>;
   readonly #layout: Layout;
   readonly #imports: WebAssembly.Imports;
-  readonly #free: number[] = [];
   readonly #used = new Set<number>();
   #gate: bigint | undefined;
   #compiled = 0;
@@ -101,16 +100,15 @@ export class Jit {
 
   /** A slot is no longer needed. */
   dropped(slot: number): void {
-    this.#instance.table.set(slot, null);
     this.#used.delete(slot);
-    this.#free.push(slot);
+    this.#instance.giveSlot(slot);
   }
 
   /** Frees every trace. */
   dispose(): void {
-    this.#disposed = true;
     this.#instance.exports.setTraces(0, 0);
-    for (const slot of this.#used) this.#instance.table.set(slot, null);
+    this.#disposed = true;
+    for (const slot of this.#used) this.#instance.giveSlot(slot);
     this.#used.clear();
   }
 
@@ -132,15 +130,14 @@ export class Jit {
   }
 
   #install(id: number, { longest, loops }: CompiledTrace, { exports }: WebAssembly.Instance): void {
-    const slot = this.#free.pop() ?? this.#instance.table.grow(1);
+    const slot = this.#instance.takeSlot();
     this.#instance.table.set(slot, exports.trace as () => number);
     if (this.#instance.exports.installTrace(id, slot, longest, loops)) {
       this.#used.add(slot);
       this.#compiled++;
       return;
     }
-    this.#instance.table.set(slot, null);
-    this.#free.push(slot);
+    this.#instance.giveSlot(slot);
     this.#refused++;
   }
 

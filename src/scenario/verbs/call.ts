@@ -29,6 +29,7 @@ const CONTEXTS: readonly TaskContext[] = ['task', 'softirq', 'irq', 'nmi'];
 export const call: Verb = {
   keys: ['args', 'task', 'context', 'until', ...RESULT_KEYS, 'memory'],
   expects: [...RESULT_KEYS, 'memory'],
+  functions: (step) => [step.need('call')],
   read(step, names) {
     const subject = step.need('call');
     const target = subject.name();

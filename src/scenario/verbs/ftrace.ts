@@ -28,6 +28,7 @@ const KEYS: Readonly<Record<(typeof WORDS)[number], readonly string[]>> = {
 export const ftrace: Verb = {
   keys: [...new Set(Object.values(KEYS).flat())],
   expects: ['is'],
+  functions: (step) => ['target', 'postTarget'].flatMap((key) => step.get(key) ?? []),
   read(step) {
     const word = step.need('ftrace').oneOf(WORDS);
     for (const key of new Set(Object.values(KEYS).flat())) {

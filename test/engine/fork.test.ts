@@ -1,0 +1,285 @@
+// Forks of an engine: each goes its own way from where it was made, as an engine does that has replayed the same past.
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createUnicorn } from '../../src/engine/unicorn.ts';
+import { createWasm, type WasmEngine } from '../../src/engine/wasm.ts';
+import { EngineError } from '../../src/errors.ts';
+import { Instance } from '../../src/wasm/instance.ts';
+import { catchError } from '../support/catch-error.ts';
+import { CODE, DATA, type Operation, operation, PAGE, Subject } from './fork-subject.ts';
+
+async function engine(): Promise<{ cpu: WasmEngine; frames: () => number; bytes: () => number }> {
+  const instance = await Instance.create();
+  const cpu = await createWasm(instance);
+  return { cpu, frames: () => instance.exports.framesInUse(), bytes: () => instance.memory.buffer.byteLength };
+}
+
+/** mov eax, value */
+const movEax = (value: number) => Uint8Array.of(0xb8, value, 0, 0, 0);
+
+/** Runs the five bytes at CODE and returns rax. */
+function run(cpu: WasmEngine): bigint {
+  expect(cpu.run({ from: CODE, until: CODE + 5n, budget: 100 }).reason).toBe('until');
+  return cpu.readRegister('rax');
+}
+
+/** Operations in stretches: one after the other, before somebody else has his turn. */
+const stretches = (count: number) =>
+  fc.array(fc.array(operation, { minLength: 1, maxLength: 6, size: 'max' }), { maxLength: count, size: 'max' });
+
+/** A subject, and the engine of its own that has replayed all that happened to it. */
+class Line {
+  readonly subject: Subject;
+  readonly replay: Subject;
+  readonly #past: Operation[];
+  readonly #fresh: () => Promise<Subject>;
+
+  constructor(subject: Subject, replay: Subject, past: Operation[], fresh: () => Promise<Subject>) {
+    this.subject = subject;
+    this.replay = replay;
+    this.#past = past;
+    this.#fresh = fresh;
+  }
+
+  apply(operations: readonly Operation[] = []): void {
+    for (const one of operations) expect(this.subject.apply(one)).toBe(this.replay.apply(one));
+    this.#past.push(...operations);
+  }
+
+  async fork(): Promise<Line> {
+    const replay = await this.#fresh();
+    const past: Operation[] = [...this.#past, { kind: 'forget' }];
+    for (const one of past) replay.apply(one);
+    return new Line(this.subject.fork(), replay, past, this.#fresh);
+  }
+
+  end(): void {
+    expect(this.subject.observe()).toEqual(this.replay.observe());
+    this.subject.engine.dispose();
+    this.replay.engine.dispose();
+  }
+}
+
+// a pool of a few blocks is begun anew all the time, under the feet of those who are not running
+const POOLS = { 'its usual pool of blocks': 1 << 20, 'a tiny pool of blocks': 3 << 12 };
+
+describe.each(['eager', 'sync', false] as const)('with the JIT %s', (jit) => {
+  test.each(Object.entries(POOLS))(
+    'and %s, parent, fork and fork of the fork are as engines of their own',
+    async (_, pool) => {
+      const seed = Number(process.env.TRAMP64_SEED ?? Date.now() % 2 ** 31);
+      const histories = fc.tuple(stretches(6), stretches(5), stretches(5), stretches(5));
+      await fc.assert(
+        fc.asyncProperty(histories, async ([past, first, second, third]) => {
+          const fresh = () => Subject.create(jit, pool);
+          const parent = new Line(await fresh(), await fresh(), [], fresh);
+          for (const stretch of past) parent.apply(stretch);
+          const child = await parent.fork();
+          for (let i = 0; i < 5; i++) {
+            parent.apply(first[i]);
+            child.apply(second[i]);
+          }
+          const grandchild = await child.fork();
+          parent.end();
+          for (let i = 0; i < 5; i++) {
+            grandchild.apply(third[i]);
+            child.apply(first[4 - i]);
+          }
+          child.end();
+          grandchild.apply(second[0]);
+          grandchild.end();
+        }),
+        { seed, numRuns: Number(process.env.TRAMP64_RUNS ?? 40) },
+      );
+    },
+  );
+});
+
+describe('a fork', () => {
+  test('shares pages until one of the two writes them, and copies that one page', async () => {
+    const { cpu, frames } = await engine();
+    cpu.map(DATA - 1000n * PAGE, 1000n * PAGE, 'rw');
+    cpu.fork().dispose();
+    const before = frames();
+    const fork = cpu.fork();
+    const tables = frames() - before;
+    expect(tables).toBeLessThan(1000);
+    const at = DATA - 500n * PAGE - 4n;
+    fork.write(at, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
+    expect(frames() - before - tables).toBe(2);
+    cpu.write(at, Uint8Array.of(9));
+    expect(frames() - before - tables).toBe(2);
+    expect(cpu.read(at, 8)).toEqual(Uint8Array.of(9, 0, 0, 0, 0, 0, 0, 0));
+    expect(fork.read(at, 8)).toEqual(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
+    fork.dispose();
+    expect(frames()).toBe(before);
+    expect(cpu.read(at, 8)).toEqual(Uint8Array.of(9, 0, 0, 0, 0, 0, 0, 0));
+    cpu.dispose();
+  });
+
+  test('runs the code that it has, whoever else changes his', async () => {
+    const { cpu } = await engine();
+    cpu.map(CODE, PAGE, 'rwx');
+    cpu.write(CODE, movEax(1));
+    expect(run(cpu)).toBe(1n);
+    const fork = cpu.fork();
+    expect(run(fork)).toBe(1n);
+    cpu.write(CODE, movEax(2));
+    expect([run(cpu), run(fork)]).toEqual([2n, 1n]);
+    fork.write(CODE, movEax(3));
+    expect([run(cpu), run(fork)]).toEqual([2n, 3n]);
+    cpu.dispose();
+    expect(run(fork)).toBe(3n);
+    fork.dispose();
+  });
+
+  test('is unmapped, protected and mapped by itself', async () => {
+    const { cpu } = await engine();
+    cpu.map(DATA, 4n * PAGE, 'rw');
+    cpu.write(DATA, Uint8Array.of(7));
+    const fork = cpu.fork();
+    fork.unmap(DATA, PAGE);
+    fork.protect(DATA + PAGE, PAGE, 'r');
+    fork.map(CODE, PAGE, 'rx');
+    expect(cpu.read(DATA, 1)).toEqual(Uint8Array.of(7));
+    cpu.protect(DATA + 2n * PAGE, PAGE, 'r');
+    cpu.map(CODE, PAGE, 'rwx');
+    cpu.write(CODE, Uint8Array.of(0xc6, 0x07, 0x55)); // mov byte [rdi], 0x55
+    fork.write(CODE, Uint8Array.of(0xc6, 0x07, 0x66));
+    const store = (one: WasmEngine, at: bigint) => {
+      one.writeRegister('rdi', at);
+      return one.run({ from: CODE, until: CODE + 3n, budget: 5 }).fault?.kind;
+    };
+    expect([0n, 1n, 2n, 3n].map((i) => store(cpu, DATA + i * PAGE))).toEqual([
+      undefined,
+      undefined,
+      'protected',
+      undefined,
+    ]);
+    expect([0n, 1n, 2n, 3n].map((i) => store(fork, DATA + i * PAGE))).toEqual([
+      'unmapped',
+      'protected',
+      undefined,
+      undefined,
+    ]);
+    expect(cpu.read(DATA + 3n * PAGE, 1)).toEqual(Uint8Array.of(0x55));
+    expect(fork.read(DATA + 3n * PAGE, 1)).toEqual(Uint8Array.of(0x66));
+    expect(cpu.read(DATA + 2n * PAGE, 1)).toEqual(Uint8Array.of(0));
+    fork.dispose();
+    cpu.dispose();
+  });
+
+  test('has no snapshots; those of its parent stay good, and are refused here: EINVAL', async () => {
+    const { cpu } = await engine();
+    cpu.map(DATA, 2n * PAGE, 'rw');
+    cpu.write(DATA, Uint8Array.of(1));
+    const snapshot = cpu.snapshots.take();
+    cpu.write(DATA, Uint8Array.of(2));
+    const fork = cpu.fork();
+    expect(catchError(EngineError, () => fork.snapshots.restore(snapshot)).code).toBe('EINVAL');
+    const own = fork.snapshots.take();
+    fork.write(DATA, Uint8Array.of(3));
+    expect([snapshot.changes, own.changes]).toEqual([1, 1]);
+    cpu.snapshots.restore(snapshot);
+    expect([cpu.read(DATA, 1)[0], fork.read(DATA, 1)[0]]).toEqual([1, 3]);
+    fork.snapshots.restore(own);
+    expect([cpu.read(DATA, 1)[0], fork.read(DATA, 1)[0]]).toEqual([1, 2]);
+    cpu.dispose();
+    expect(fork.read(DATA, 1)[0]).toBe(2);
+    fork.dispose();
+  });
+
+  test('made and disposed a thousand times takes no memory for good', async () => {
+    const { cpu, frames, bytes } = await engine();
+    cpu.map(DATA, 4n * PAGE, 'rw');
+    cpu.map(CODE, PAGE, 'rwx');
+    cpu.write(CODE, movEax(1));
+    const once = (): void => {
+      const fork = cpu.fork();
+      fork.snapshots.take();
+      fork.write(DATA, Uint8Array.of(1));
+      fork.write(CODE, movEax(2));
+      run(fork);
+      fork.dispose();
+    };
+    // the second one knows what the first one has left
+    once();
+    once();
+    const before = [frames(), bytes()];
+    for (let i = 0; i < 1000; i++) once();
+    expect([frames(), bytes()]).toEqual(before);
+    expect(run(cpu)).toBe(1n);
+    cpu.dispose();
+  });
+
+  test('can be one of many, disposed in any order, and the last one goes on', async () => {
+    const { cpu } = await engine();
+    cpu.map(CODE, PAGE, 'rwx');
+    cpu.write(CODE, movEax(0));
+    const forks = Array.from({ length: 60 }, (_, i) => {
+      const fork = cpu.fork();
+      fork.write(CODE, movEax(i + 1));
+      return fork;
+    });
+    cpu.dispose();
+    for (const [i, fork] of forks.entries()) if (i % 2 === 0) fork.dispose();
+    const left = forks.filter((_, i) => i % 2 === 1);
+    expect(left.map(run)).toEqual(left.map((_, i) => BigInt(2 * i + 2)));
+    const [last, ...others] = left;
+    for (const fork of others.reverse()) fork.dispose();
+    expect(last && run(last)).toBe(2n);
+    last?.dispose();
+    last?.dispose();
+  });
+
+  test('made from inside a run, used or disposed there, is EBUSY; nothing of it is done', async () => {
+    const { cpu } = await engine();
+    cpu.map(CODE, PAGE, 'rx');
+    cpu.write(CODE, movEax(1));
+    const fork = cpu.fork();
+    const codes: string[] = [];
+    const refused = (what: () => unknown) => codes.push(catchError(EngineError, what).code);
+    const onBlock = (): undefined => {
+      refused(() => cpu.fork());
+      refused(() => fork.fork());
+      refused(() => fork.read(CODE, 1));
+      refused(() => fork.writeRegister('rax', 5n));
+      refused(() => fork.run({ from: CODE, until: CODE + 5n, budget: 5 }));
+      refused(() => fork.dispose());
+      return undefined;
+    };
+    cpu.run({ from: CODE, until: CODE + 5n, budget: 10, onBlock });
+    expect(codes).toEqual(Array.from({ length: 6 }, () => 'EBUSY'));
+    expect([run(cpu), run(fork)]).toEqual([1n, 1n]);
+    fork.dispose();
+    cpu.dispose();
+  });
+
+  test('of a disposed engine is EINVAL; Unicorn has none', async () => {
+    const { cpu } = await engine();
+    cpu.dispose();
+    expect(catchError(EngineError, () => cpu.fork()).code).toBe('EINVAL');
+    const unicorn = await createUnicorn();
+    expect('fork' in unicorn && unicorn.fork).toBeFalsy();
+    unicorn.dispose();
+  });
+
+  test('keeps its blocks while others fill the pool that they share', async () => {
+    const { cpu } = await engine();
+    cpu.map(CODE, PAGE, 'rwx');
+    cpu.write(CODE, movEax(1));
+    const fork = cpu.fork();
+    // 25,600 blocks of 64 instructions, 54 MB of ops, are more than the pool of 32 MiB holds
+    const pages = 400n;
+    cpu.map(DATA - pages * PAGE, pages * PAGE, 'rx');
+    cpu.write(DATA - pages * PAGE, new Uint8Array(Number(pages * PAGE)).fill(0x90));
+    for (let round = 0; round < 3; round++) {
+      cpu.run({ from: DATA - pages * PAGE, until: DATA, budget: 10_000_000 });
+      expect(run(fork)).toBe(1n);
+      fork.write(CODE, movEax(1));
+      expect(run(fork)).toBe(1n);
+    }
+    fork.dispose();
+    cpu.dispose();
+  });
+});
