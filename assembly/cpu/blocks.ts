@@ -174,17 +174,29 @@ export function blockAt(rip: u64): usize {
   return build(rip);
 }
 
-/**
- * The gate has answered `rip` for `site`: it will be jumped to once the trampoline has restored the registers. Its block
- * is looked up by the site, whose cache line is at hand, and is on its way from memory meanwhile.
- */
-export function expect(site: Site, rip: u64): void {
+@unmanaged
+export class Answer {
+  /**
+   * The gate has answered `rip` for `site`: it will be jumped to once the trampoline has restored the registers. Its
+   * block is looked up by the site, whose cache line is at hand, and is on its way from memory meanwhile.
+   */
+  @inline
+  static expect(site: Site, rip: u64): void {
+    const block = <usize>site.block;
+    if (site.generation != generation || load<u64>(block) != rip || isDropped(block) || buckets == empty) {
+      learn(site, rip);
+      return;
+    }
+    expectedBlock = block;
+    expectedRip = rip;
+  }
+}
+
+function learn(site: Site, rip: u64): void {
   // a step ends at every address
   if (buckets == empty) return;
-  if (site.generation != generation || load<u64>(<usize>site.block) != rip || isDropped(<usize>site.block)) {
-    site.generation = generation;
-    site.block = <u32>decodedAt(rip);
-  }
+  site.generation = generation;
+  site.block = <u32>decodedAt(rip);
   expectedBlock = <usize>site.block;
   expectedRip = rip;
 }

@@ -1,8 +1,8 @@
 // The gate: where the guest asks where to go. The core's dispatch answers inside WASM, or the host does.
 
-import { dispatchAt } from '../dispatch';
+import { Dispatch } from '../dispatch';
 import { Sites } from '../func-stacks';
-import { expect } from './blocks';
+import { Answer } from './blocks';
 import { gateEntered } from './host';
 import { GENERAL, RCX, RDI, RIP, RSP, TASK } from './state';
 import { Tlb } from './tlb';
@@ -34,9 +34,9 @@ export function traceGate(ip: u64): u64 {
 /** What the core answers: the new function, or what follows the site. */
 function ask(ip: u64): u64 {
   const site = Sites.find(ip);
-  const newFunc = dispatchAt(site, load<u32>(TASK));
+  const newFunc = Dispatch.at(site, load<u32>(TASK));
   if (!newFunc) return ip + SITE;
-  expect(site, newFunc);
+  Answer.expect(site, newFunc);
   return newFunc;
 }
 
