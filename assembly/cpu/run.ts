@@ -63,6 +63,8 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool, leaves: bo
   setUntil(until);
   Traces.allow(!hooked && !Tlb.isTraced);
   const total = <i64>budget;
+  // in the block in which the budget ends, which was told of
+  let ending = false;
   if (leaves && total) {
     const reason = leaveStop();
     if (reason != Reason.Stepped) return reason;
@@ -75,6 +77,16 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool, leaves: bo
     const count = load<u32>(block, 8) & COUNT;
     if (count > <u32>most && !most) return Reason.Slice;
     if (count && entered(load<u16>(block, 30), rip) == Entered.Stop) return Reason.Stopped;
+    // a REP that was cut goes on in a block that was told of
+    if (hooked && count && !ending && load<u64>(REP_RIP) != rip) {
+      ending = count > <u32>most;
+      const answer = blockEntered(<u32>rip, <u32>(rip >> 32), load<u32>(block, 24));
+      if (answer && load<u64>(STOP_AT) - rip < load<u32>(block, 24)) {
+        const reason = runTo(load<u64>(STOP_AT), count, total);
+        if (reason != Reason.Stepped) return reason;
+        continue;
+      }
+    }
     if (count > <u32>most) {
       Traces.end(rip);
       // less is left than the next block needs: instruction by instruction
@@ -82,15 +94,7 @@ export function run(from: u64, until: u64, budget: f64, hooked: bool, leaves: bo
       if (reason != Reason.Stepped) return reason;
       continue;
     }
-    if (hooked && count) {
-      const answer = blockEntered(<u32>rip, <u32>(rip >> 32), load<u32>(block, 24));
-      if (answer && load<u64>(STOP_AT) - rip < load<u32>(block, 24)) {
-        const reason = runTo(load<u64>(STOP_AT), count, total);
-        if (reason != Reason.Stepped) return reason;
-        continue;
-      }
-      most = count;
-    }
+    if (hooked && count) most = count;
     if (recording) {
       Traces.next(block);
       if (recording) most = count;

@@ -1,6 +1,8 @@
 // The interface every x86_64 CPU implements: memory, registers, bounded runs, and the gate.
 import type { Instance } from '../wasm/instance.ts';
 
+import type { ModelReport } from './model-report.ts';
+
 /** The engines tramp64 knows. */
 export type EngineName = 'unicorn' | 'unicorn-native' | 'wasm';
 
@@ -81,6 +83,8 @@ export interface Exit {
   fault?: Fault;
   /** For `not-judged`: the instruction and the reason, as a sentence. */
   why?: string;
+  /** Where the run asked for models. */
+  models?: ModelReport;
 }
 
 /**
@@ -107,6 +111,11 @@ export interface RunOptions {
   budget: number;
   onBlock?: BlockHook;
   onMemory?: MemoryHook;
+  /**
+   * Follow the run with IBT, a shadow stack, a return-address stack and counts; the exit has what they say. `until` is
+   * where the outermost call is to return to. The run itself is the same, but slower; without it, they cost nothing.
+   */
+  models?: boolean;
 }
 
 /** The CPU as it was when a call arrived. */

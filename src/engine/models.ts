@@ -1,34 +1,18 @@
 // What a CPU with CET would refuse, what its return predictor would miss and what a run costs, from what engines tell.
+import { EngineError } from '../errors.ts';
 import { decode, type Instruction } from '../x86/decode.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, Exit, RunOptions } from './engine.ts';
+import type { ModelReport, Transfer } from './model-report.ts';
 import { ReturnModels } from './return-models.ts';
 
-/** A branch: the instruction's address, and where it went. */
-export interface Transfer {
-  readonly from: bigint;
-  readonly to: bigint;
-}
-
-/** What the models say of one run; the run itself is not changed by them. */
-export interface ModelReport {
-  /** Data accesses, those of push, call and ret included. */
-  readonly loads: number;
-  readonly stores: number;
-  /** Jumps, calls, returns and conditional branches that were taken. */
-  readonly takenBranches: number;
-  /** Returns that a return-address stack of 16 entries predicts wrongly (C33). */
-  readonly returnMispredicts: number;
-  /** Returns that a shadow stack would refuse (C32). */
-  readonly shadowStack: readonly Transfer[];
-  /** Indirect calls and jumps without `notrack` that arrive at no endbr64 (C34). */
-  readonly indirectBranches: readonly Transfer[];
-}
-
 const ENDBR64 = [0xf3, 0x0f, 0x1e, 0xfa];
-/** `notrack` in front of an indirect branch, honoured as with CET's NO_TRACK_EN. */
+/** As the last segment prefix of an indirect branch: `notrack`, honoured as with CET's NO_TRACK_EN. */
 const NOTRACK = 0x3e;
+const SEGMENT_PREFIXES: ReadonlySet<number> = new Set([0x26, 0x2e, 0x36, NOTRACK, 0x64, 0x65]);
+/** The opcode of every near indirect branch; no prefix is equal to it. */
+const INDIRECT = 0xff;
 
-/** Follows one run by its blocks and accesses; give both hooks to the engine. */
+/** Follows one run: by its blocks and accesses as engines tell them, or by single instructions. */
 export class Models {
   readonly #engine: Engine;
   readonly #returnTo: bigint;
@@ -38,8 +22,10 @@ export class Models {
   #loads = 0;
   #stores = 0;
   #taken = 0;
-  /** The last instruction of the last block. */
-  #last: Instruction | undefined;
+  /** The last block that was told, as far as it has not been left. */
+  #block: readonly Instruction[] = [];
+  /** Instructions told, iterations of a REP not counted anew. */
+  #told = 0;
 
   /**
    * @param returnTo where the outermost call returns to
@@ -55,13 +41,22 @@ export class Models {
     this.#loads = from.#loads;
     this.#stores = from.#stores;
     this.#taken = from.#taken;
-    this.#last = from.#last;
+    this.#block = from.#block;
+    this.#told = from.#told;
   }
 
   /** See BlockHook. */
   block(address: bigint, size: number): void {
-    if (this.#last !== undefined) this.#leave(this.#last, address);
-    this.#last = decode(this.#engine.read(address, size), address).at(-1);
+    this.straight(address, decode(this.#engine.read(address, size), address));
+  }
+
+  /** Control is at `address`, and a straight line of instructions is about to run. */
+  straight(address: bigint, line: readonly Instruction[]): void {
+    const last = this.#block.at(-1);
+    if (last !== undefined) this.#leave(last, address);
+    const iteration = last?.isRep === true && last.ip === address;
+    this.#told += iteration ? line.length - 1 : line.length;
+    this.#block = line;
   }
 
   /** See MemoryHook. */
@@ -72,8 +67,25 @@ export class Models {
 
   /** The run has returned. */
   finish(): ModelReport {
-    if (this.#last !== undefined) this.#leave(this.#last, this.#returnTo);
-    this.#last = undefined;
+    return this.#finish(this.#returnTo);
+  }
+
+  /** The run has ended somehow: its last block may not have run to its end. */
+  finishAt(exit: Exit): ModelReport {
+    const [first] = this.#block;
+    const last = this.#block.at(-1);
+    const inside =
+      first !== undefined && last !== undefined && exit.rip >= first.ip && exit.rip < last.ip + BigInt(last.length);
+    // a block that ends in a jump to its own start is where it began once it has run; a REP that is cut is there too
+    const again = exit.reason === 'budget' && exit.rip === first?.ip && exit.instructions >= this.#told;
+    if (exit.reason !== 'until' && inside && !again) this.#block = [];
+    return this.#finish(exit.rip);
+  }
+
+  #finish(to: bigint): ModelReport {
+    const last = this.#block.at(-1);
+    if (last !== undefined) this.#leave(last, to);
+    this.#block = [];
     return {
       loads: this.#loads,
       stores: this.#stores,
@@ -98,13 +110,41 @@ export class Models {
       if (this.#returns.violations > before) this.#shadowStack.push({ from: ip, to });
     }
     if (calls) this.#returns.call(after, to);
-    if ((flow === 'indirect-call' || flow === 'indirect-jump') && bytes[0] !== NOTRACK && !this.#isEndbr(to)) {
+    if ((flow === 'indirect-call' || flow === 'indirect-jump') && !isUntracked(bytes) && !this.#isEndbr(to)) {
       this.#indirectBranches.push({ from: ip, to });
     }
   }
 
   #isEndbr(at: bigint): boolean {
-    const bytes = this.#engine.read(at, ENDBR64.length);
-    return ENDBR64.every((byte, i) => bytes[i] === byte);
+    try {
+      const bytes = this.#engine.read(at, ENDBR64.length);
+      return ENDBR64.every((byte, i) => bytes[i] === byte);
+    } catch (error) {
+      // what is not mapped is none
+      if (error instanceof EngineError && error.code === 'EFAULT') return false;
+      throw error;
+    }
   }
+}
+
+/** Runs with the models on, which follow by the hooks; the caller's own hooks are called as ever. */
+export function runWithModels(engine: Engine, { models: _, ...options }: RunOptions): Exit {
+  const models = new Models(engine, options.until);
+  const exit = engine.run({
+    ...options,
+    onBlock(address, size) {
+      models.block(address, size);
+      return options.onBlock?.(address, size);
+    },
+    onMemory(kind, address, size) {
+      models.access(kind);
+      options.onMemory?.(kind, address, size);
+    },
+  });
+  return { ...exit, models: models.finishAt(exit) };
+}
+
+function isUntracked(bytes: Uint8Array): boolean {
+  const prefixes = bytes.subarray(0, bytes.indexOf(INDIRECT));
+  return prefixes.filter((byte) => SEGMENT_PREFIXES.has(byte)).at(-1) === NOTRACK;
 }

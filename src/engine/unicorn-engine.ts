@@ -16,6 +16,7 @@ import {
 } from './engine.ts';
 import type { ExecutionTable } from './judge.ts';
 import { Mappings } from './mappings.ts';
+import { runWithModels } from './models.ts';
 import type { UnicornBackend, UnicornGateway } from './unicorn-backend.ts';
 import { UnicornRun } from './unicorn-run.ts';
 import { ForeignPages } from './wasm-pages.ts';
@@ -119,6 +120,7 @@ export class UnicornEngine implements Engine {
 
   run(options: RunOptions): Exit {
     this.#idle('run');
+    if (options.models === true) return runWithModels(this, options);
     checked(options.from, 'from');
     checked(options.until, 'until');
     if (!(options.budget >= 0))

@@ -17,6 +17,7 @@ import {
 } from './engine.ts';
 import { defaultJitMode, Jit, type JitCounts, type JitMode } from './jit/jit.ts';
 import { Mappings } from './mappings.ts';
+import { runWithModels } from './models.ts';
 import { WasmCpus } from './wasm-cpus.ts';
 import { WasmRedirection } from './wasm-redirection.ts';
 import { WasmSnapshots } from './wasm-snapshots.ts';
@@ -199,6 +200,7 @@ export class WasmEngine implements Engine {
 
   run(options: RunOptions): Exit {
     this.#idle('run');
+    if (options.models === true) return runWithModels(this, options);
     return this.#execute(options, () => this.#start(options, false));
   }
 

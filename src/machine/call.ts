@@ -1,7 +1,7 @@
 // What a call is given, and what it says it did.
 import type { TaskContext } from '../core/core.ts';
 import type { RegisterName } from '../engine/engine.ts';
-import type { ModelReport } from '../engine/models.ts';
+import type { ModelReport } from '../engine/model-report.ts';
 import type { Location } from './images.ts';
 
 /** How a call is made. */

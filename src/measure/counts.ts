@@ -1,6 +1,7 @@
 // Exact counts of one call, the same on every machine and in every run: read off a run on an engine, not estimated.
 
-import { ReturnModels } from '../engine/return-models.ts';
+import type { Engine } from '../engine/engine.ts';
+import { Models } from '../engine/models.ts';
 import { EngineError } from '../errors.ts';
 import { decode, decodeOne, type Instruction } from '../x86/decode.ts';
 import { BENCH_STACK, callOnce, RETURN, STACK_TOP, type Subject } from './subject.ts';
@@ -40,54 +41,47 @@ const LINE_SHIFT = 6n;
 
 /** Counts as instructions are told, one after another. */
 export class Counter {
-  loads = 0;
-  stores = 0;
   #instructions = 0;
-  #taken = 0;
   #lowest = STACK_TOP;
   readonly #lines = new Set<bigint>();
-  readonly #returns = new ReturnModels(RETURN);
-  #last: Instruction | undefined;
+  readonly #models: Models;
+
+  constructor(engine: Engine) {
+    this.#models = new Models(engine, RETURN);
+  }
 
   /** The next instruction that ran. */
   execute(instruction: Instruction): void {
     const { ip, length } = instruction;
-    if (this.#last !== undefined) this.#leave(this.#last, ip);
-    this.#last = instruction;
+    this.#models.straight(ip, [instruction]);
     this.#instructions++;
     for (let line = ip >> LINE_SHIFT; line <= (ip + BigInt(length) - 1n) >> LINE_SHIFT; line++) this.#lines.add(line);
   }
 
+  /** A load. */
+  load(): void {
+    this.#models.access('read');
+  }
+
   /** A store to an address. */
   store(address: bigint): void {
-    this.stores++;
+    this.#models.access('write');
     if (address >= BENCH_STACK.base && address < this.#lowest) this.#lowest = address;
   }
 
   /** The call has returned. */
   finish(): Counts {
-    if (this.#last !== undefined) this.#leave(this.#last, RETURN);
+    const { loads, stores, takenBranches, returnMispredicts, shadowStack } = this.#models.finish();
     return {
       instructions: this.#instructions,
-      loads: this.loads,
-      stores: this.stores,
+      loads,
+      stores,
       stackBytes: Number(STACK_TOP - this.#lowest),
-      takenBranches: this.#taken,
-      returnMispredicts: this.#returns.mispredicts,
-      shadowStackViolations: this.#returns.violations,
+      takenBranches,
+      returnMispredicts,
+      shadowStackViolations: shadowStack.length,
       codeLines: this.#lines.size,
     };
-  }
-
-  #leave(from: Instruction, to: bigint): void {
-    const after = from.ip + BigInt(from.length);
-    const { flow } = from;
-    if (flow === 'next' || flow === 'interrupt') return;
-    // a call that comes straight back has passed the gate, which is no code of the guest
-    const gate = (flow === 'call' || flow === 'indirect-call') && to === after && from.target !== after;
-    if (to !== after || gate) this.#taken++;
-    if (flow === 'return') this.#returns.ret(to);
-    else if (!gate && (flow === 'call' || flow === 'indirect-call')) this.#returns.call(after, to);
   }
 }
 
@@ -97,7 +91,7 @@ export class Counter {
  */
 export function countCall(subject: Subject): Counts {
   const { engine, traps } = subject;
-  const counter = new Counter();
+  const counter = new Counter(engine);
   const path = new Path(counter);
   const retired = callOnce(subject, {
     onBlock(address, size) {
@@ -108,7 +102,7 @@ export function countCall(subject: Subject): Counts {
       return undefined;
     },
     onMemory(kind, at) {
-      if (kind === 'read') counter.loads++;
+      if (kind === 'read') counter.load();
       else counter.store(at);
     },
     onTrap(ip) {

@@ -20,7 +20,7 @@ export function countBySteps(subject: Subject): Counts {
   const { engine, entry, traps, gate } = subject;
   enter(subject);
   engine.writeRegister('rip', entry);
-  const counter = new Counter();
+  const counter = new Counter(engine);
   let repeating: bigint | undefined;
   for (let steps = 0; steps < MOST_STEPS; steps++) {
     const ip = engine.readRegister('rip');
@@ -45,10 +45,17 @@ function observe({ engine }: Subject, counter: Counter, ip: bigint, repeating: b
   const instruction = decodeOne(bytes, ip);
   // a further iteration is no further instruction
   if (ip !== repeating) counter.execute(instruction);
+  if (instruction.isRep && repeatsNever(engine, instruction)) return true;
   const facts = factsAt(bytes, ip, { bitness: 64 });
-  if (facts.readsMemory) counter.loads++;
+  if (facts.readsMemory) counter.load();
   if (facts.writesMemory) counter.store(storeAddress(engine, instruction, facts.memory));
   return instruction.isRep;
+}
+
+/** A REP of a count of zero accesses nothing. */
+function repeatsNever(engine: Engine, { bytes }: Instruction): boolean {
+  const bits = bytes.includes(0x67) ? 32 : 64;
+  return BigInt.asUintN(bits, engine.readRegister('rcx')) === 0n;
 }
 
 /** Where the instruction is about to store: below rsp where it pushes, else at its memory operand. */

@@ -45,6 +45,9 @@ interface Entry {
 /** What one operation must give: undefined, or an errno. */
 export type Answer = string | undefined;
 
+/** Where a task sleeps whose stack cannot be unwound. */
+const BLIND = 'no call frame information';
+
 /** Every 15th retry sends signals (L72). */
 const SIGNALS_TIMEOUT = 15;
 
@@ -193,6 +196,13 @@ export class Model {
   park(func: string, task: string): Answer {
     if (this.sleeping.has(task)) return 'EBUSY';
     this.sleeping.set(task, this.runs(func, task) ?? func);
+    return undefined;
+  }
+
+  /** A call of code without call frame information, which no func replaces. */
+  parkBlind(task: string): Answer {
+    if (this.sleeping.has(task)) return 'EBUSY';
+    this.sleeping.set(task, BLIND);
     return undefined;
   }
 
@@ -442,11 +452,12 @@ export class Model {
   }
 
   /** What keeps a task from the target (L69). */
-  blocked(task: string): 'EBUSY' | 'EADDRINUSE' | undefined {
+  blocked(task: string): 'EBUSY' | 'EINVAL' | 'EADDRINUSE' | undefined {
     if (!this.running || this.tasks.get(task) === this.running.target) return undefined;
     if (this.onCpu.has(task)) return 'EBUSY';
     const code = this.sleeping.get(task);
     if (code === undefined) return undefined;
+    if (code === BLIND) return 'EINVAL';
     this.hit('L70');
     return this.isChecked(code) ? 'EADDRINUSE' : undefined;
   }

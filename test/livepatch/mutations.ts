@@ -180,6 +180,12 @@ export const MUTATIONS: readonly Mutation[] = [
     '',
   ),
   livepatch(
+    'transition',
+    'a stack that cannot be unwound keeps no task (L69)',
+    "answer: 'EINVAL', why: trace.unreliable",
+    "answer: 'ok', why: trace.unreliable",
+  ),
+  livepatch(
     'nops',
     'nops are made for the oldest patch only (L55)',
     'of listed.flatMap(',

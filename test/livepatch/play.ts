@@ -4,6 +4,7 @@ import type { EngineName } from '../../src/engine/engine.ts';
 import { TrampolineError } from '../../src/errors.ts';
 import type { Callbacks, PatchSpec } from '../../src/livepatch/patch.ts';
 import { Machine } from '../../src/machine.ts';
+import { fixture } from '../fixtures/manifest.ts';
 import { type Answer, FUNCTIONS, Model, type PatchPlan } from './model.ts';
 import { describeOperation, type Operation, type Sequence, TASKS } from './sequence.ts';
 
@@ -12,6 +13,9 @@ export const FIXES = 'fixes';
 export const NEW_FUNCS = ['checksum', 'fibonacci', 'sum_eight', 'sort_items', 'operate'].map(
   (one) => `livepatch_${one}`,
 );
+
+/** The image without call frame information, and where a task sleeps in it. */
+export const BLIND = { image: 'blind', file: 'blind.o', func: 'blind:fibonacci' } as const;
 
 /** As many zeros as any of the functions has arguments in registers; none of them minds. */
 export const ZEROS = [0, 0, 0, 0, 0, 0];
@@ -59,6 +63,7 @@ export class Player {
     this.#options = options;
     machine.load(TARGET, { name: 'vmlinux' });
     machine.load(FIX_B, { name: FIXES, kind: 'livepatch' });
+    machine.load(fixture(BLIND.file), { name: BLIND.image, kind: 'code' });
     this.#handles = TASKS.map((task) => machine.tasks.need(task).handle);
     this.#newFuncs = NEW_FUNCS.map((name) => machine.address(`${FIXES}:${name}`));
     this.#vmlinux = this.#places('vmlinux:');
@@ -184,6 +189,9 @@ export class Player {
         break;
       case 'park':
         this.#park(operation, model);
+        break;
+      case 'parkBlind':
+        machine.park(BLIND.func, ZEROS.map(BigInt), BLIND.func, { task: operation.task });
         break;
       case 'resume':
         machine.resume(operation.task);
@@ -392,6 +400,8 @@ export function answerOf(operation: Operation, plans: readonly PatchPlan[], mode
       return model.tick(operation.count);
     case 'park':
       return model.park(operation.func, operation.task);
+    case 'parkBlind':
+      return model.parkBlind(operation.task);
     case 'resume':
       return model.resume(operation.task);
     case 'onCpu':

@@ -12,7 +12,7 @@ export type Operation =
   | { do: 'switch'; task: string }
   | { do: 'tick'; count: number }
   | { do: 'onCpu'; task: string; on: boolean }
-  | { do: 'resume'; task: string }
+  | { do: 'resume' | 'parkBlind'; task: string }
   | { do: 'call' | 'park' | 'recursion' | 'idle'; func: string; task: string };
 
 /** A life: a machine, its patches, and what happens to them. */
@@ -38,7 +38,17 @@ const POLICIES: readonly Policy[] = ['independent', 'independent', 'strict-stack
 
 /** How often each operation comes, in parts of the sum; registering policies have four more. */
 const WEIGHTS = { enable: 8, disable: 5, reverse: 2, force: 1, switch: 4, tick: 2, onCpu: 3, load: 2, unloadModule: 2 };
-const RARE = { park: 1.5, resume: 1.5, unload: 1, write: 1, loadVmlinux: 0.2, recursion: 0.5, idle: 0.5, call: 4 };
+const RARE = {
+  park: 1.5,
+  parkBlind: 0.7,
+  resume: 1.8,
+  unload: 1,
+  write: 1,
+  loadVmlinux: 0.2,
+  recursion: 0.5,
+  idle: 0.5,
+  call: 4,
+};
 const REGISTERING = { register: 5, unregister: 2 };
 
 /** The sequence of a seed: 20 to 60 operations on five patches. */
@@ -79,6 +89,7 @@ function operationOf(name: Operation['do'], pick: (below: number) => number): Op
       return { do: name, patch: pick(PATCHES) };
     case 'switch':
     case 'resume':
+    case 'parkBlind':
       return { do: name, task };
     case 'tick':
       // now and then long enough for signals (L72)

@@ -1,7 +1,10 @@
 // A sequence as a scenario file: after each operation everything that the plain model knows is expected.
 import { FUNCTIONS, Model, type PatchPlan } from './model.ts';
-import { answerOf, FIXES, NEW_FUNCS, numberOf, ZEROS } from './play.ts';
+import { answerOf, BLIND, FIXES, NEW_FUNCS, numberOf, ZEROS } from './play.ts';
 import { describeOperation, type Operation, type Sequence, TASKS } from './sequence.ts';
+
+/** Where the objects of tests lie, as seen from the examples. */
+const FIXTURES_FROM_EXAMPLES = '../../test/fixtures/objects';
 
 /** Behind ENDBR64 and the site, where the body of every function of target.o begins. */
 const BODY = '+0x9';
@@ -21,6 +24,7 @@ export function scenarioOf({ policy, auto, patches, operations }: Sequence, obje
     images: [
       { name: 'vmlinux', file: file('target.o') },
       { name: FIXES, file: file('fix-b.o'), kind: 'livepatch' },
+      { name: BLIND.image, file: `${objects}/${FIXTURES_FROM_EXAMPLES}/${BLIND.file}`, kind: 'code' },
       { name: 'mod', file: file('target.o'), kind: 'module', loaded: false },
     ],
     patches: patches.map(patchOf),
@@ -98,6 +102,8 @@ function stepOf(operation: Operation, patches: readonly PatchPlan[], model: Mode
       return { task: operation.task, onCpu: operation.on };
     case 'park':
       return parkStep(operation, model);
+    case 'parkBlind':
+      return { call: BLIND.func, args: ZEROS, task: operation.task, until: BLIND.func };
     case 'resume':
       return { task: operation.task, resume: true };
     case 'call':
