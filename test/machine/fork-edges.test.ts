@@ -160,7 +160,12 @@ describe('what users gave as functions is common', () => {
     const ask = machine.serve('ask', () => fork.call('divide', [100n, 7n]).returns);
     expect(machine.call(caller(machine, ask)).returns).toBe(14n);
     const refused = (): void => {
-      for (const act of [() => fork.call('divide'), () => fork.read(GUEST_MAP.stack.base, 1), () => fork.dispose(), () => fork.fork()]) {
+      for (const act of [
+        () => fork.call('divide'),
+        () => fork.read(GUEST_MAP.stack.base, 1),
+        () => fork.dispose(),
+        () => fork.fork(),
+      ]) {
         codes.push(catchError(EngineError, act).code);
       }
     };
