@@ -15,10 +15,18 @@ const LEFT: usize = memory.data(BLOCK * 4, 64);
 
 /** Where a patched call of `ip` by `task` goes: the new ip, or 0 for the original. */
 export function dispatch(ip: u64, task: usize): u64 {
-  const site = Sites.find(ip);
-  if (Steady.holds(site, task)) return site.newFunc;
-  const func = ladder(site, task);
-  return func != null ? func.newFunc : 0;
+  return Dispatch.at(Sites.find(ip), task);
+}
+
+@unmanaged
+export class Dispatch {
+  /** The same for a site that is found already. */
+  @inline
+  static at(site: Site, task: usize): u64 {
+    if (Steady.holds(site, task)) return site.newFunc;
+    const func = ladder(site, task);
+    return func != null ? func.newFunc : 0;
+  }
 }
 
 /**

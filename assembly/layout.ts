@@ -5,12 +5,16 @@
 //  8 newFunc u64  of the Func on top, cached: the steady call reads this slot and nothing else
 // 16 top     u32  ► Func on top; null: the slot is vacant
 // 20 steady  u32  1: the top is neither in transition nor a nop, so every task runs it (L38, L42)
+// 24 block   u32  ► the CPU's block at the last answer …
+// 28 generation u32 … as long as its blocks are of this generation, see expect in cpu/blocks.ts
 @unmanaged
 export class Site {
   ip: u64;
   newFunc: u64;
   top: Func | null;
   steady: u32;
+  block: u32;
+  generation: u32;
 }
 
 /** One implementation on a func stack (klp_func, L1). Its offset is its handle. */

@@ -26,6 +26,7 @@ import type { PatchSpec } from './livepatch/patch.ts';
 import { applyRelocations, clearRelocations, type RelocationParts } from './livepatch/relocations.ts';
 import { ShadowVariables } from './livepatch/shadow.ts';
 import type { StackTrace } from './livepatch/stack-check.ts';
+import type { SysfsNode } from './livepatch/sysfs.ts';
 import { type Task, TaskList } from './livepatch/tasks.ts';
 import type { Argument } from './machine/arguments.ts';
 import { CALLEE_SAVED } from './machine/arguments.ts';
@@ -52,6 +53,8 @@ import { StackWalk } from './machine/stack-walk.ts';
 export type { Arrival, CallOptions, CallResult, ManyCalls, TraceStep } from './machine/call.ts';
 export type { MachineOptions } from './machine/options.ts';
 export type { MachineSnapshot } from './machine/snapshots.ts';
+
+const SYS_MODULE = '/sys/module/';
 
 /**
  * A guest with images, sites, func stacks and tasks. Machines know nothing of one another. Everything but `create` is
@@ -539,6 +542,28 @@ export class Machine {
       throw new TrampolineError('EINVAL', `'${at}' has no offset after '+'`, { operation: 'look up' });
     }
     return BigInt.asUintN(64, this.address(at.slice(0, plus)) + BigInt(offset));
+  }
+
+  /**
+   * A file or folder of sysfs: `/sys/module/M/parameters/P` of a loaded module, or a path that is relative to
+   * /sys/kernel/livepatch, as Livepatch.sysfs takes it. Undefined where nothing stands.
+   *
+   * @throws {PatchError} a parameter cannot be shown: EFAULT its place is outside memory · EPERM its type has no get · and
+   * what a get of the module's own returned
+   */
+  sysfs(path: string): SysfsNode | undefined {
+    return path.startsWith(SYS_MODULE) ? this.#modules.file(path.slice(SYS_MODULE.length)) : this.livepatch.sysfs(path);
+  }
+
+  /**
+   * Writes to a file of sysfs; paths as in `sysfs`.
+   *
+   * @throws {PatchError} ENOENT no such file · EACCES it cannot be written · of a parameter: EINVAL, ERANGE, ENOSPC the
+   * text is no value of it, or what a setter of the module's own returned · and as Livepatch.writeSysfs
+   */
+  writeSysfs(path: string, text: string): void {
+    if (path.startsWith(SYS_MODULE)) this.#modules.writeFile(path.slice(SYS_MODULE.length), text);
+    else this.livepatch.writeSysfs(path, text);
   }
 
   /** Guest memory, whatever the page allows. @throws {EngineError} EFAULT not mapped */

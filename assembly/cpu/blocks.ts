@@ -1,5 +1,6 @@
 // Blocks: straight runs of decoded ops, found by address, chained by the jumps that end them, dropped when bytes change.
 
+import { Site } from '../layout';
 import { glueEnd, markOf, TRAMPOLINE } from './arrival';
 import { Decoded, decode, decodedCondition, decodedForm, decodedLength, decodedMnemonic, LONGEST } from './decode';
 import { allocateArea, freeArea, PAGE } from './frames';
@@ -45,7 +46,11 @@ const WATCHED: u32 = 1 << 30;
 /** The longest block: it bounds how far the end of the budget can be away. */
 const MOST_OPS: u32 = 64;
 const BLOCK_MOST: usize = BLOCK_HEADER + (MOST_OPS + 1) * OP_SIZE;
-const BUCKETS: u32 = 1 << 16;
+/** So many that the first block of a bucket is mostly the right one: a wrong guess of that costs more than memory does. */
+const BUCKET_BITS: u32 = 17;
+const BUCKETS: u32 = 1 << BUCKET_BITS;
+/** Not canonical, so no block is there. */
+const NOWHERE: u64 = 1 << 63;
 
 let buckets: usize = 0;
 /** The buckets of blocks, and an empty set that steps look into, so that they end at the first branch. */
@@ -54,8 +59,11 @@ let empty: usize = 0;
 let pool: usize = 0;
 let poolEnd: usize = 0;
 let poolNext: usize = 0;
-/** Counts the times that all blocks were dropped: a link may be stored only within one generation. */
-export let generation: u32 = 0;
+/**
+ * Counts, from 1, the times that all blocks were dropped or those of another space became current: a link may be stored
+ * only within one generation, and what sites know of blocks holds within one.
+ */
+export let generation: u32 = 1;
 /** Counts the times that the pool was begun anew: blocks of an earlier round are gone, those of other spaces too. */
 let round: u32 = 0;
 /** Address spaces whose blocks share the pool. */
@@ -63,6 +71,9 @@ let sharers: u32 = 1;
 /** Counts the blocks that were dropped because bytes changed. */
 export let changes: u32 = 0;
 
+/** The block that the gate's last answer leads to; the address is NOWHERE where that is not known. */
+let expectedRip: u64 = NOWHERE;
+let expectedBlock: usize = 0;
 let untilAddress: u64 = 0;
 let untilBlock: usize = 0;
 let gateAddress: u64 = 0;
@@ -111,6 +122,7 @@ export function useBlocks(from: BlockTable): void {
   filled = buckets = from.filled;
   untilBlock = from.untilBlock;
   hasGate = from.hasGate != 0;
+  beginGeneration();
   if (from.round != round) forgetBlocks();
 }
 
@@ -134,9 +146,15 @@ export function initBlocks(poolBytes: usize): bool {
   pool = allocateArea(poolBytes);
   poolNext = pool;
   poolEnd = pool + poolBytes;
+  beginGeneration();
   untilBlock = 0;
   hasGate = false;
   return filled != 0 && empty != 0 && pool != 0;
+}
+
+function beginGeneration(): void {
+  generation++;
+  expectedRip = NOWHERE;
 }
 
 function bucket(rip: u64): usize {
@@ -144,17 +162,52 @@ function bucket(rip: u64): usize {
 }
 
 function slotOf(rip: u64): usize {
-  return (<usize>((rip * 0x9e3779b97f4a7c15) >> 48)) << 2;
+  return (<usize>((rip * 0x9e3779b97f4a7c15) >> (64 - BUCKET_BITS))) << 2;
 }
 
 /** The block at `rip`, decoded when it is new; 0 where no instruction can be fetched, with RIP set and a fault recorded. */
 export function blockAt(rip: u64): usize {
+  if (rip == expectedRip) return expectedBlock;
   let block = <usize>load<u32>(buckets + slotOf(rip));
   while (block) {
     if (load<u64>(block) == rip) return block;
     block = load<u32>(block, 12);
   }
   return build(rip);
+}
+
+@unmanaged
+export class Answer {
+  /**
+   * The gate has answered `rip` for `site`: it will be jumped to once the trampoline has restored the registers. Its
+   * block is looked up by the site, whose cache line is at hand, and is on its way from memory meanwhile.
+   */
+  @inline
+  static expect(site: Site, rip: u64): void {
+    const block = <usize>site.block;
+    if (site.generation != generation || load<u64>(block) != rip || isDropped(block) || buckets == empty) {
+      learn(site, rip);
+      return;
+    }
+    expectedBlock = block;
+    expectedRip = rip;
+  }
+}
+
+function learn(site: Site, rip: u64): void {
+  // a step ends at every address
+  if (buckets == empty) return;
+  site.generation = generation;
+  site.block = <u32>decodedAt(rip);
+  expectedBlock = <usize>site.block;
+  expectedRip = expectedBlock ? rip : NOWHERE;
+}
+
+/** The block at `rip`, 0 where nothing was decoded yet. */
+function decodedAt(rip: u64): usize {
+  let block = <usize>load<u32>(bucket(rip));
+  while (block && load<u64>(block) != rip) block = load<u32>(block, 12);
+  return block;
 }
 
 /** Makes `target` the link of a jump, so that the next time needs no search. */
@@ -177,9 +230,10 @@ function build(rip: u64): usize {
   poolNext += BLOCK_HEADER + <usize>block.ops * OP_SIZE;
   block.mark = <u16>markOf(rip);
   if (block.count) block.count |= (Traces.heat() * HEAT) | (block.mark & TRAMPOLINE ? WATCHED : 0);
-  const head = bucket(rip);
-  block.next = load<u32>(head);
-  store<u32>(head, <u32>changetype<usize>(block));
+  // at the end: what is needed longest is found first
+  let link = bucket(rip);
+  while (load<u32>(link)) link = <usize>load<u32>(link) + 12;
+  store<u32>(link, <u32>changetype<usize>(block));
   if (rip == untilAddress) untilBlock = changetype<usize>(block);
   else attach(block);
   return changetype<usize>(block);
@@ -202,6 +256,7 @@ function attach(block: Block): void {
 /** While stepping, a block that ends the step stands at every address. */
 export function setStepping(on: bool): void {
   buckets = on ? empty : filled;
+  expectedRip = NOWHERE;
 }
 
 function stepEnd(rip: u64): usize {
@@ -337,6 +392,7 @@ export function drop(block: Block): void {
     return;
   }
   const at = <u32>changetype<usize>(block);
+  if (at == <u32>expectedBlock) expectedRip = NOWHERE;
   for (let i: u32 = 0; i < block.ops; i++) {
     store<u16>(changetype<usize>(block) + BLOCK_HEADER + <usize>i * OP_SIZE, Hot.Resync);
   }
@@ -429,7 +485,7 @@ function beginPool(): void {
 }
 
 function forgetBlocks(): void {
-  generation++;
+  beginGeneration();
   Traces.dropAll();
   untilBlock = 0;
   memory.fill(filled, 0, BUCKETS_SIZE);

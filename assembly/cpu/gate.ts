@@ -1,6 +1,8 @@
 // The gate: where the guest asks where to go. The core's dispatch answers inside WASM, or the host does.
 
-import { dispatch } from '../dispatch';
+import { Dispatch } from '../dispatch';
+import { Sites } from '../func-stacks';
+import { Answer } from './blocks';
 import { gateEntered } from './host';
 import { GENERAL, RCX, RDI, RIP, RSP, TASK } from './state';
 import { Tlb } from './tlb';
@@ -26,8 +28,16 @@ export function setGateInWasm(on: bool): void {
 /** The core's answer, for a trace that stores it and returns by itself; 0: the gate is the interpreter's to pass. */
 export function traceGate(ip: u64): u64 {
   if (!inWasm || ip + SITE == 0) return 0;
-  const answer = dispatch(ip, load<u32>(TASK));
-  return answer ? answer : ip + SITE;
+  return ask(ip);
+}
+
+/** What the core answers: the new function, or what follows the site. */
+function ask(ip: u64): u64 {
+  const site = Sites.find(ip);
+  const newFunc = Dispatch.at(site, load<u32>(TASK));
+  if (!newFunc) return ip + SITE;
+  Answer.expect(site, newFunc);
+  return newFunc;
 }
 
 /** Runs the gate and its ret: RIP is the caller's next instruction; false with a fault recorded. */
@@ -35,8 +45,7 @@ export function enterGate(): bool {
   const ip = load<u64>(GENERAL, RDI);
   let answer: u64 = 0;
   if (inWasm) {
-    answer = dispatch(ip, load<u32>(TASK));
-    if (!answer) answer = ip + SITE;
+    answer = ask(ip);
   } else {
     gateEntered(<u32>ip, <u32>(ip >> 32));
     answer = load<u64>(GATE_ANSWER);

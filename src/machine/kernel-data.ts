@@ -3,29 +3,31 @@ import type { Region } from './guest-map.ts';
 
 /** How a type of parameter reads a text and stores it (kernel/params.c). */
 export type ParameterKind =
-  | { readonly kind: 'integer'; readonly bytes: 1 | 2 | 4 | 8; readonly signed: boolean }
+  | { readonly kind: 'integer'; readonly bytes: 1 | 2 | 4 | 8; readonly signed: boolean; readonly hex?: true }
   | { readonly kind: 'bool'; readonly bytes: 1 | 4; readonly inverted: boolean }
+  | { readonly kind: 'array' }
   | { readonly kind: 'charp' }
   | { readonly kind: 'string' };
 
 const integer = (bytes: 1 | 2 | 4 | 8, signed: boolean): ParameterKind => ({ kind: 'integer', bytes, signed });
 
-/** The kernel's own types, by the name behind `param_ops_`. */
+/** The kernel's own types, by the name of their struct. */
 const PARAMETER_KINDS: Readonly<Record<string, ParameterKind>> = {
-  byte: integer(1, false),
-  short: integer(2, true),
-  ushort: integer(2, false),
-  int: integer(4, true),
-  uint: integer(4, false),
-  hexint: integer(4, false),
-  long: integer(8, true),
-  ulong: integer(8, false),
-  ullong: integer(8, false),
-  bool: { kind: 'bool', bytes: 1, inverted: false },
-  invbool: { kind: 'bool', bytes: 1, inverted: true },
-  bint: { kind: 'bool', bytes: 4, inverted: false },
-  charp: { kind: 'charp' },
-  string: { kind: 'string' },
+  param_ops_byte: integer(1, false),
+  param_ops_short: integer(2, true),
+  param_ops_ushort: integer(2, false),
+  param_ops_int: integer(4, true),
+  param_ops_uint: integer(4, false),
+  param_ops_hexint: { kind: 'integer', bytes: 4, signed: false, hex: true },
+  param_ops_long: integer(8, true),
+  param_ops_ulong: integer(8, false),
+  param_ops_ullong: integer(8, false),
+  param_ops_bool: { kind: 'bool', bytes: 1, inverted: false },
+  param_ops_invbool: { kind: 'bool', bytes: 1, inverted: true },
+  param_ops_bint: { kind: 'bool', bytes: 4, inverted: false },
+  param_ops_charp: { kind: 'charp' },
+  param_ops_string: { kind: 'string' },
+  param_array_ops: { kind: 'array' },
 };
 
 /** struct kernel_param_ops: flags, set, get, free. */
@@ -40,7 +42,7 @@ export function placeKernelData({ base }: Region): {
   const parameterKinds = new Map<bigint, ParameterKind>();
   let next = base;
   for (const [name, kind] of Object.entries(PARAMETER_KINDS)) {
-    symbols.set(`param_ops_${name}`, next);
+    symbols.set(name, next);
     parameterKinds.set(next, kind);
     next += PARAM_OPS_SIZE;
   }

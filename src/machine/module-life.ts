@@ -5,7 +5,8 @@ import type { RangeSet } from '../ftrace/ranges.ts';
 import { SITE_SIZE } from '../ftrace/site.ts';
 import type { LoadedImage } from '../image/image.ts';
 import type { Livepatch } from '../livepatch/livepatch.ts';
-import type { Images, LoadOptions, ModuleRoutine } from './images.ts';
+import type { SysfsNode } from '../livepatch/sysfs.ts';
+import type { ImageKind, Images, LoadOptions, ModuleRoutine } from './images.ts';
 import type { ModuleParameters } from './parameters.ts';
 
 /** What is told of an image that comes or goes. */
@@ -25,6 +26,9 @@ export interface ModuleLifeParts {
   /** Calls a guest function that takes nothing, as a task that is awake; its rax. */
   runGuest(target: string): bigint;
 }
+
+const MODULES: ReadonlySet<ImageKind | undefined> = new Set(['module', 'livepatch']);
+const DIRECTORY: SysfsNode = { mode: 'drwxr-xr-x' };
 
 /** See Machine.load and Machine.unload. */
 export class ModuleLife {
@@ -86,6 +90,30 @@ export class ModuleLife {
     livepatch.moduleGoing(name);
     if (livepatch.isInserted(name)) livepatch.unload(name);
     this.#remove(image);
+  }
+
+  /** A file under /sys/module, by its path from there; undefined where nothing stands. See Machine.sysfs. */
+  file(path: string): SysfsNode | undefined {
+    const { images, parameters } = this.#parts;
+    const [module = '', folder, name, ...more] = path.split('/');
+    const image = images.get(module);
+    if (image === undefined || !MODULES.has(images.kindOf(image)) || more.length > 0) return undefined;
+    if (folder === undefined) return DIRECTORY;
+    if (folder !== 'parameters') return undefined;
+    if (name === undefined) return parameters.hasFiles(image) ? DIRECTORY : undefined;
+    return parameters.file(image, name);
+  }
+
+  /** See Machine.writeSysfs. */
+  writeFile(path: string, text: string): void {
+    const { images, parameters } = this.#parts;
+    const [module = '', folder, name = '', ...more] = path.split('/');
+    const image = images.get(module);
+    const isFile = folder === 'parameters' && more.length === 0;
+    if (image === undefined || !MODULES.has(images.kindOf(image)) || !isFile) {
+      throw new PatchError('ENOENT', `no file '/sys/module/${path}'`, { operation: 'sysfs write' });
+    }
+    parameters.write(image, name, text);
   }
 
   #init(name: string, init: ModuleRoutine | undefined): void {

@@ -1,58 +1,34 @@
-// Module parameters: the text of each is stored where the module's struct kernel_param says (kernel/params.c).
-import type { Engine } from '../engine/engine.ts';
-import { type ErrnoName, errnoName, PatchError } from '../errors.ts';
+// Module parameters: set when a module loads, read and written under /sys/module afterwards (kernel/params.c).
+import { type ErrnoName, PatchError } from '../errors.ts';
 import type { LoadedImage } from '../image/image.ts';
 import { GuestMemory } from '../livepatch/guest-memory.ts';
-import { parseBool } from '../livepatch/sysfs.ts';
-import type { Argument } from './arguments.ts';
-import type { GuestHeap } from './guest-heap.ts';
-import type { ParameterKind } from './kernel-data.ts';
+import type { SysfsNode } from '../livepatch/sysfs.ts';
+import { KERNEL_PARAM, type Parameter, type ParameterParts, ParameterValues } from './parameter-values.ts';
 import { readGuest } from './patch-struct.ts';
 
 /** Parameters as insmod gets them: a text, or a number or truth value that stands for one. */
 export type Parameters = Readonly<Record<string, string | bigint | boolean>>;
 
-/** What setting takes. */
-export interface ParameterParts {
-  readonly engine: Engine;
-  readonly heap: GuestHeap;
-  /** By the address of the kernel's own kernel_param_ops. */
-  readonly kinds: ReadonlyMap<bigint, ParameterKind>;
-  /** Writes a line into the kernel log. */
-  say(line: string): void;
-  /** Calls a guest function; its rax. */
-  runGuest(target: bigint, args: readonly Argument[]): bigint;
-}
-
-/** struct kernel_param (6.1 and 6.12). */
-const KERNEL_PARAM = { size: 0x28, name: 0, ops: 0x10, arg: 0x20 };
-const PARAM_OPS_SET = 8;
-/** A charp is no longer than this (param_set_charp), a name than a page. */
-const MAX_CHARP = 1024;
 const MAX_NAME = 256;
-
-interface Parameter {
-  readonly address: bigint;
-  readonly name: string;
-  readonly ops: bigint;
-  readonly arg: bigint;
-}
+const WRITABLE = 0o222;
+const READABLE = 0o444;
 
 /** Sets the parameters of modules. */
 export class ModuleParameters {
   readonly #parts: ParameterParts;
-  /** Texts that were allocated, by the pointer that holds them. */
-  readonly #texts = new Map<string, Map<bigint, bigint>>();
+  readonly #values: ParameterValues;
 
   constructor(parts: ParameterParts) {
     this.#parts = parts;
+    this.#values = new ParameterValues(parts);
   }
 
   /**
    * parse_args of a module that is loading. A parameter that the module does not have is ignored with a line in the log.
    *
-   * @throws {PatchError} EINVAL a text is no value of the parameter's type · ERANGE it does not fit · ENOSPC it is too
-   * long · EFAULT the module's table leads outside memory · what a setter of the module's own returned
+   * @throws {PatchError} EINVAL a text is no value of the parameter's type, or has more elements than an array takes ·
+   * ERANGE it does not fit · ENOSPC it is too long · EFAULT the module's table leads outside memory · what a setter of
+   * the module's own returned
    */
   set(image: LoadedImage, parameters: Parameters): void {
     const entries = Object.entries(parameters);
@@ -66,10 +42,44 @@ export class ModuleParameters {
     }
   }
 
+  /**
+   * The file of a parameter, or undefined where there is none: no such parameter, or one without mode bits.
+   * @throws {PatchError} as `set` where the module's table is wrong; what a get of the module's own returned
+   */
+  file(image: LoadedImage, name: string): SysfsNode | undefined {
+    const parameter = this.#table(image).find((one) => one.name === name);
+    if (parameter === undefined || parameter.perm === 0) return undefined;
+    const mode = modeText(parameter.perm);
+    if ((parameter.perm & READABLE) === 0) return { mode };
+    const shown = this.#values.show(parameter);
+    if ('errno' in shown) {
+      throw new PatchError(shown.errno, `'${name}' of ${image.name} cannot be shown`, { operation: 'sysfs read' });
+    }
+    return { mode, reads: shown.text };
+  }
+
+  /**
+   * param_attr_store: a write to the file of a parameter.
+   * @throws {PatchError} ENOENT no such file · EACCES its mode lets nobody write · and as `set`
+   */
+  write(image: LoadedImage, name: string, text: string): void {
+    const parameter = this.#table(image).find((one) => one.name === name);
+    const fail = (code: ErrnoName, fact: string): PatchError =>
+      new PatchError(code, fact, { operation: 'sysfs write' });
+    if (parameter === undefined || parameter.perm === 0) throw fail('ENOENT', `no parameter file '${name}'`);
+    if ((parameter.perm & WRITABLE) === 0) throw fail('EACCES', `'${name}' has mode ${modeText(parameter.perm)}`);
+    const code = this.#values.store(image.name, parameter, text);
+    if (code !== undefined) throw fail(code, `'${text}' cannot be stored in parameter '${name}' of ${image.name}`);
+  }
+
+  /** Whether a module has files of parameters at all. */
+  hasFiles(image: LoadedImage): boolean {
+    return this.#table(image).some(({ perm }) => perm !== 0);
+  }
+
   /** destroy_params: frees what the parameters of a module that goes have allocated. */
   forget(module: string): void {
-    for (const place of this.#texts.get(module)?.values() ?? []) this.#parts.heap.free(place);
-    this.#texts.delete(module);
+    this.#values.forget(module);
   }
 
   #table(image: LoadedImage): Parameter[] {
@@ -86,101 +96,34 @@ export class ModuleParameters {
             name: memory.text(view.getBigUint64(KERNEL_PARAM.name, true), "a parameter's name", MAX_NAME),
             ops: view.getBigUint64(KERNEL_PARAM.ops, true),
             arg: view.getBigUint64(KERNEL_PARAM.arg, true),
+            perm: view.getUint16(KERNEL_PARAM.perm, true),
           };
         }),
       );
   }
 
   #setOne(module: string, parameter: Parameter, text: string): void {
-    const code = this.#store(module, parameter, text);
+    const code = this.#values.store(module, parameter, text);
     if (code === undefined) return;
+    const isArray = this.#parts.kinds.get(parameter.ops)?.kind === 'array';
+    // param_array has put a NUL in place of the first comma by then
+    const left = isArray ? text.split(',')[0] : text;
     const fact =
       code === 'ENOSPC'
-        ? `${module}: \`${text}' too large for parameter \`${parameter.name}'`
-        : `${module}: \`${text}' invalid for parameter \`${parameter.name}'`;
+        ? `${module}: \`${left}' too large for parameter \`${parameter.name}'`
+        : `${module}: \`${left}' invalid for parameter \`${parameter.name}'`;
     this.#parts.say(fact);
     throw new PatchError(code, fact, { operation: 'load' });
   }
+}
 
-  /** The errno of a text that cannot be stored; undefined where it was. */
-  #store(module: string, parameter: Parameter, text: string): ErrnoName | undefined {
-    const { kinds, engine, runGuest } = this.#parts;
-    const type = kinds.get(parameter.ops);
-    if (type === undefined) {
-      const [set] = quads(readGuest(engine, parameter.ops + BigInt(PARAM_OPS_SET), 8));
-      if (set === undefined) return 'EFAULT';
-      const result = Number(BigInt.asIntN(32, runGuest(set, [text, parameter.address])));
-      return result === 0 ? undefined : (errnoName(result) ?? 'EINVAL');
-    }
-    if (type.kind === 'charp') return this.#storeCharp(module, parameter.arg, text);
-    if (type.kind === 'string') return this.#storeString(parameter.arg, text);
-    if (type.kind === 'bool') {
-      const value = parseBool(text);
-      if (value === undefined) return 'EINVAL';
-      return this.#write(parameter.arg, value === type.inverted ? 0n : 1n, type.bytes);
-    }
-    const value = parseInteger(text, type.signed, type.bytes);
-    return typeof value === 'string' ? value : this.#write(parameter.arg, value, type.bytes);
-  }
-
-  #storeCharp(module: string, arg: bigint, text: string): ErrnoName | undefined {
-    const bytes = new TextEncoder().encode(`${text}\0`);
-    if (bytes.length - 1 > MAX_CHARP) return 'ENOSPC';
-    const { heap, engine } = this.#parts;
-    const place = heap.allocate(BigInt(bytes.length), false);
-    if (place === 0n) return 'ENOMEM';
-    const failed = this.#write(arg, place, 8);
-    if (failed !== undefined) {
-      heap.free(place);
-      return failed;
-    }
-    engine.write(place, bytes);
-    const texts = this.#texts.get(module) ?? new Map<bigint, bigint>();
-    this.#texts.set(module, texts);
-    heap.free(texts.get(arg) ?? 0n);
-    texts.set(arg, place);
-    return undefined;
-  }
-
-  /** struct kparam_string: the room with its terminator, and where it lies. */
-  #storeString(arg: bigint, text: string): ErrnoName | undefined {
-    const [room = 0n, place] = quads(readGuest(this.#parts.engine, arg, 16));
-    if (place === undefined) return 'EFAULT';
-    const bytes = new TextEncoder().encode(`${text}\0`);
-    if (bytes.length > Number(BigInt.asUintN(32, room))) return 'ENOSPC';
-    if (readGuest(this.#parts.engine, place, bytes.length) === undefined) return 'EFAULT';
-    this.#parts.engine.write(place, bytes);
-    return undefined;
-  }
-
-  #write(place: bigint, value: bigint, bytes: number): ErrnoName | undefined {
-    if (readGuest(this.#parts.engine, place, bytes) === undefined) return 'EFAULT';
-    const quad = new Uint8Array(8);
-    new DataView(quad.buffer).setBigUint64(0, BigInt.asUintN(64, value), true);
-    this.#parts.engine.write(place, quad.subarray(0, bytes));
-    return undefined;
-  }
+/** As `ls -l` prints it. */
+function modeText(perm: number): string {
+  const letters = [...'rwxrwxrwx'].map((letter, i) => ((perm >> (8 - i)) & 1 ? letter : '-'));
+  return `-${letters.join('')}`;
 }
 
 /** Names are the same with `-` and `_` (parameq). */
 function dashed(name: string): string {
   return name.replaceAll('-', '_');
-}
-
-const NUMBER = /^([+-]?)(0x[0-9a-f]+|0[0-7]*|[1-9][0-9]*)\n?$/i;
-
-/** kstrtoll and its kin, base 0. */
-function parseInteger(text: string, signed: boolean, bytes: number): bigint | 'EINVAL' | 'ERANGE' {
-  const match = NUMBER.exec(text);
-  const [, sign = '', digits = ''] = match ?? [];
-  if (match === null || (sign === '-' && !signed)) return 'EINVAL';
-  const octal = /^0[0-7]+$/.test(digits);
-  const magnitude = BigInt(octal ? `0o${digits.slice(1)}` : digits);
-  const value = sign === '-' ? -magnitude : magnitude;
-  const fits = signed ? BigInt.asIntN(8 * bytes, value) === value : BigInt.asUintN(8 * bytes, value) === value;
-  return fits ? value : 'ERANGE';
-}
-
-function quads(bytes: Uint8Array | undefined): bigint[] {
-  return bytes === undefined ? [] : [...new BigUint64Array(bytes.slice().buffer)];
 }

@@ -1,7 +1,7 @@
-// The steps `sysfs` and `sysctl`: files under /sys/kernel/livepatch, and kernel.ftrace_enabled.
+// The steps `sysfs` and `sysctl`: files under /sys/kernel/livepatch and /sys/module, and kernel.ftrace_enabled.
 import type { Verb } from '../verb.ts';
 
-/** `{"sysfs":"A/vmlinux/patched","mode":"-r--r--r--","reads":"1"}`, `{"sysfs":"A","exists":false}`, `{"sysfs":…,"write":"0"}`. */
+/** `{"sysfs":"A/vmlinux/patched","mode":"-r--r--r--","reads":"1"}`, `{"sysfs":"A","exists":false}`, `{"sysfs":"/sys/module/M/parameters/P","write":"0"}`. */
 export const sysfs: Verb = {
   keys: ['mode', 'reads', 'exists', 'write'],
   expects: ['mode', 'reads', 'exists'],
@@ -11,9 +11,9 @@ export const sysfs: Verb = {
     const reads = step.get('reads')?.string();
     const exists = step.get('exists')?.boolean();
     const write = step.get('write')?.string();
-    return ({ machine: { livepatch } }) => {
-      if (write !== undefined) livepatch.writeSysfs(path, write);
-      const node = livepatch.sysfs(path);
+    return ({ machine }) => {
+      if (write !== undefined) machine.writeSysfs(path, write);
+      const node = machine.sysfs(path);
       const broken: string[] = [];
       if (exists !== undefined && exists !== (node !== undefined)) {
         broken.push(`expected '${path}' ${exists ? 'to exist' : 'not to exist'}`);
