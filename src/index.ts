@@ -41,6 +41,7 @@ export {
   type Verdict as CheckVerdict,
 } from './check/index.ts';
 export * from './core/core.ts';
+export type { EngineChoice, Jury } from './engine/confirm.ts';
 export { createEngine } from './engine/create.ts';
 export * from './engine/engine.ts';
 export type { JitMode } from './engine/jit/jit.ts';
@@ -102,7 +103,6 @@ export {
   type TraceStep,
 } from './machine.ts';
 export * from './measure/index.ts';
-export type { EngineChoice, Jury } from './scenario/confirm.ts';
 export {
   type PlanEntry,
   type PlanOptions,

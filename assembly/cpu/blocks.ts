@@ -49,8 +49,6 @@ const BLOCK_MOST: usize = BLOCK_HEADER + (MOST_OPS + 1) * OP_SIZE;
 /** So many that the first block of a bucket is mostly the right one: a wrong guess of that costs more than memory does. */
 const BUCKET_BITS: u32 = 17;
 const BUCKETS: u32 = 1 << BUCKET_BITS;
-/** Not canonical, so no block is there. */
-const NOWHERE: u64 = 1 << 63;
 
 let buckets: usize = 0;
 /** The buckets of blocks, and an empty set that steps look into, so that they end at the first branch. */
@@ -71,9 +69,9 @@ let sharers: u32 = 1;
 /** Counts the blocks that were dropped because bytes changed. */
 export let changes: u32 = 0;
 
-/** The block that the gate's last answer leads to; the address is NOWHERE where that is not known. */
-let expectedRip: u64 = NOWHERE;
+/** The block that the gate's last answer leads to, 0 where that is not known, and its address. */
 let expectedBlock: usize = 0;
+let expectedRip: u64 = 0;
 let untilAddress: u64 = 0;
 let untilBlock: usize = 0;
 let gateAddress: u64 = 0;
@@ -154,7 +152,7 @@ export function initBlocks(poolBytes: usize): bool {
 
 function beginGeneration(): void {
   generation++;
-  expectedRip = NOWHERE;
+  expectedBlock = 0;
 }
 
 function bucket(rip: u64): usize {
@@ -167,7 +165,7 @@ function slotOf(rip: u64): usize {
 
 /** The block at `rip`, decoded when it is new; 0 where no instruction can be fetched, with RIP set and a fault recorded. */
 export function blockAt(rip: u64): usize {
-  if (rip == expectedRip) return expectedBlock;
+  if (rip == expectedRip && expectedBlock) return expectedBlock;
   let block = <usize>load<u32>(buckets + slotOf(rip));
   while (block) {
     if (load<u64>(block) == rip) return block;
@@ -200,7 +198,7 @@ function learn(site: Site, rip: u64): void {
   site.generation = generation;
   site.block = <u32>decodedAt(rip);
   expectedBlock = <usize>site.block;
-  expectedRip = expectedBlock ? rip : NOWHERE;
+  expectedRip = rip;
 }
 
 /** The block at `rip`, 0 where nothing was decoded yet. */
@@ -256,7 +254,7 @@ function attach(block: Block): void {
 /** While stepping, a block that ends the step stands at every address. */
 export function setStepping(on: bool): void {
   buckets = on ? empty : filled;
-  expectedRip = NOWHERE;
+  expectedBlock = 0;
 }
 
 function stepEnd(rip: u64): usize {
@@ -392,7 +390,7 @@ export function drop(block: Block): void {
     return;
   }
   const at = <u32>changetype<usize>(block);
-  if (at == <u32>expectedBlock) expectedRip = NOWHERE;
+  if (at == <u32>expectedBlock) expectedBlock = 0;
   for (let i: u32 = 0; i < block.ops; i++) {
     store<u16>(changetype<usize>(block) + BLOCK_HEADER + <usize>i * OP_SIZE, Hot.Resync);
   }

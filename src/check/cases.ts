@@ -5,11 +5,12 @@ import { BUILD_OPTIONS, type BuildOptions } from './build-rules.ts';
 import type { EngineMaker } from './execute.ts';
 import type { Finding } from './finding.ts';
 import { judgeHook } from './hook.ts';
+import type { Confirmation } from './jury.ts';
 import { judgeRelocation } from './relocation.ts';
 import { judgeSite, SITE_KINDS, type SiteKind } from './site.ts';
 
 /** The verdict on one case, in the form that `--json` prints. */
-export interface CaseResult {
+export interface CaseResult extends Confirmation {
   readonly id: string;
   /** The file it comes from, where several were judged. */
   readonly file?: string;
@@ -45,6 +46,9 @@ export interface CheckDocument {
     readonly disagree: number;
     readonly notJudged: number;
     readonly broken: number;
+    /** Where several engines judged: cases that one alone stands for, and those in which they differ. */
+    readonly unconfirmed?: number;
+    readonly differ?: number;
     readonly byKind: Readonly<
       Record<string, { readonly cases: number; readonly agree: number; readonly notJudged: number }>
     >;
@@ -121,8 +125,12 @@ export function notJudged(raw: RawCase, reason: string): CaseResult {
   return { id, kind, verdict, expected, agrees: expected === null || expected === verdict, reason, findings: [] };
 }
 
-/** Whether a case fails a run: it is not what the file expects or, where the file says nothing, something is wrong. */
+/**
+ * Whether a case fails a run: engines differ, or it is not what the file expects or, where the file says nothing, something
+ * is wrong.
+ */
 export function isFailure(item: CaseResult): boolean {
+  if (item.differences !== undefined) return true;
   if (item.verdict === 'not-judged') return false;
   if (item.expected !== null) return !item.agrees;
   return item.verdict === 'broken' || item.findings.some(({ level }) => level === 'error');
@@ -155,6 +163,7 @@ export function documentOf(results: readonly CaseResult[], shard?: CheckDocument
     if (result.verdict === 'not-judged') row.notJudged++;
   }
   const agree = results.filter((result) => result.agrees).length;
+  const together = results.some(({ engines }) => engines !== undefined);
   return {
     format: 'tramp64-check/1',
     ...(shard === undefined ? {} : { shard }),
@@ -165,6 +174,12 @@ export function documentOf(results: readonly CaseResult[], shard?: CheckDocument
       disagree: results.length - agree,
       notJudged: results.filter((result) => result.verdict === 'not-judged').length,
       broken: results.filter((result) => result.verdict === 'broken').length,
+      ...(together
+        ? {
+            unconfirmed: results.filter(({ unconfirmed }) => unconfirmed !== undefined).length,
+            differ: results.filter(({ differences }) => differences !== undefined).length,
+          }
+        : {}),
       byKind: Object.fromEntries(byKind),
     },
   };

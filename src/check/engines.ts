@@ -17,13 +17,16 @@ const OTHER: Readonly<Record<EngineName, EngineName>> = {
   wasm: 'unicorn',
 };
 
-/** Keeps a pair of the named engine, and one of another kind once it is asked for. */
-export function keepEngines(name: EngineName = 'unicorn'): EngineKeeper {
+/**
+ * Keeps a pair of the named engine, and one of another kind once it is asked for.
+ * @param others `alone`: the other kind is the same pair, so that this engine answers for itself
+ */
+export function keepEngines(name: EngineName = 'unicorn', others: 'alone' | 'asked' = 'asked'): EngineKeeper {
   const pairs = new Map<EngineName, Promise<EnginePair>>();
   let made: Engine[] = [];
   return {
     engines: (which) => {
-      const wanted = which === 'other' ? OTHER[name] : name;
+      const wanted = which === 'other' && others === 'asked' ? OTHER[name] : name;
       const pair = pairs.get(wanted) ?? makePair(wanted, made);
       pairs.set(wanted, pair);
       return pair;

@@ -39,6 +39,11 @@ function checkCase(value: unknown, file: string, path: string): asserts value is
   }
   if (typeof item.agrees !== 'boolean') throw wrong(file, `${path}.agrees`, 'expected true or false');
   if (item.file !== undefined && typeof item.file !== 'string') throw wrong(file, `${path}.file`, 'expected a text');
+  for (const name of ['unconfirmed', 'differences', 'engines']) {
+    if (item[name] !== undefined && !isConfirmation(name, item[name])) {
+      throw wrong(file, `${path}.${name}`, 'expected what several engines said, as `check` prints it');
+    }
+  }
   if (!Array.isArray(item.findings)) throw wrong(file, `${path}.findings`, 'expected a list');
   for (const [j, one] of (item.findings as unknown[]).entries()) checkFinding(one, file, `${path}.findings[${j}]`);
 }
@@ -99,6 +104,13 @@ function interleaved(shards: readonly NamedDocument[]): CaseResult[] {
     }
     return item;
   });
+}
+
+function isConfirmation(name: string, value: unknown): boolean {
+  const isText = (one: unknown): boolean => typeof one === 'string';
+  if (name === 'unconfirmed') return isText(value);
+  if (name === 'differences') return Array.isArray(value) && value.every(isText);
+  return Object.values(record(value) ?? { none: undefined }).every(isText);
 }
 
 function isCount(value: unknown): value is number {

@@ -34,7 +34,7 @@ const ROWS: readonly (readonly [number, string, Severity, string, string])[] = [
     'no exception-table entry in the range',
     'C',
     'optprobes',
-    'hook, site: the __ex_table of an object; no landing pads of C++',
+    'hook, site: the __ex_table and .gcc_except_table of an object',
   ],
   [7, 'the address is not owned by another patch', 'C', 'kprobes, ftrace', 'site: int3 and foreign calls'],
   [8, 'every relative branch reaches', 'C', 'ftrace, XRay, Orbit', 'relocation, site'],

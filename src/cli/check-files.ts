@@ -1,7 +1,7 @@
 // `tramp64 check FILE…` and `--cases FILE…`: judges all cases of files, and all entries and sites of objects.
 import { type CaseResult, casesOf, documentOf, notJudged, type RawCase } from '../check/cases.ts';
+import { type EngineChoice, isTogether } from '../engine/confirm.ts';
 import { createEngine } from '../engine/create.ts';
-import type { EngineName } from '../engine/engine.ts';
 import { type OutputChoice, report, totalOf } from './check-output.ts';
 import { isElf, parseJson, readInput } from './files.ts';
 import { objectCases } from './object-cases.ts';
@@ -12,7 +12,7 @@ import { progress } from './terminal.ts';
 
 /** The options of `check FILE…`. */
 export interface CheckFilesOptions extends OutputChoice {
-  engine: EngineName;
+  engine: EngineChoice;
   cases?: string[];
   shard?: string;
   jobs?: string;
@@ -41,7 +41,7 @@ export async function checkFiles(files: readonly string[], options: CheckFilesOp
     for (const one of cases) all.push({ file, isObject, ...one });
   }
   // an engine that is not there is one error, not one for each case
-  if (options.engine !== 'unicorn') (await createEngine(options.engine)).dispose();
+  if (options.engine !== 'unicorn' && !isTogether(options.engine)) (await createEngine(options.engine)).dispose();
   // every n-th, so that the parts take about the same time
   const mine = all.filter((_, index) => index % shard.of === shard.index - 1);
   const judged = mine.filter(({ unjudged }) => unjudged === undefined);

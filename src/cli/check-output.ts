@@ -39,5 +39,6 @@ export function report(document: CheckDocument, { json, sarif, junit }: OutputCh
 /** What the exit status is made of. */
 export function totalOf({ cases }: CheckDocument): Total {
   const notJudged = cases.filter(({ verdict }) => verdict === 'not-judged').length;
-  return { judged: cases.length - notJudged, failed: cases.filter(isFailure).length, notJudged };
+  const unconfirmed = cases.filter((item) => item.unconfirmed !== undefined).length;
+  return { judged: cases.length - notJudged, failed: cases.filter(isFailure).length, notJudged, unconfirmed };
 }

@@ -1,29 +1,29 @@
 // A worker of `tramp64 check`: judges one case after the other with engines of its own.
 import { type CaseResult, judgeCase, type RawCase } from '../check/cases.ts';
-import { type EngineKeeper, keepEngines } from '../check/engines.ts';
-import type { EngineName } from '../engine/engine.ts';
+import { callJury, type Jury } from '../check/jury.ts';
+import type { EngineChoice } from '../engine/confirm.ts';
 
-/** One case, and the engine to judge it on. */
+/** One case, and who judges it. */
 export interface CheckTask {
   readonly raw: RawCase;
-  readonly engine: EngineName;
+  readonly engine: EngineChoice;
 }
 
-let keeper: EngineKeeper | undefined;
-let keeps: EngineName | undefined;
+let jury: Jury | undefined;
+let chosen: EngineChoice | undefined;
 
 /** Judges a case. An engine that has failed is not used again. */
 export default async function judge({ raw, engine }: CheckTask): Promise<CaseResult> {
-  if (keeper === undefined || keeps !== engine) {
-    keeper?.dispose();
-    keeper = keepEngines(engine);
-    keeps = engine;
+  if (jury === undefined || chosen !== engine) {
+    jury?.dispose();
+    jury = callJury(engine);
+    chosen = engine;
   }
   try {
-    return await judgeCase(raw, keeper.engines);
+    return await jury.ask((engines) => judgeCase(raw, engines));
   } catch (error) {
-    const damaged = keeper;
-    keeper = undefined;
+    const damaged = jury;
+    jury = undefined;
     try {
       damaged.dispose();
     } catch {

@@ -3,26 +3,28 @@ import { Argument, type Command, Option } from 'commander';
 import { bytesOfHex, address as checkedAddress } from '../address.ts';
 import { BUILD_OPTIONS, type BuildOptions } from '../check/build-rules.ts';
 import { type CaseResult, documentOf, named } from '../check/cases.ts';
-import { keepEngines } from '../check/engines.ts';
+import type { EngineMaker } from '../check/execute.ts';
 import type { Judgement } from '../check/finding.ts';
 import { judgeFree } from '../check/free.ts';
 import { type HookQuestion, judgeHook } from '../check/hook.ts';
+import { type Confirmation, callJury } from '../check/jury.ts';
 import { judgePoke } from '../check/poke.ts';
 import { type PokeStep, PROTOCOLS, type Protocol } from '../check/poke-protocol.ts';
 import { judgeRelocation } from '../check/relocation.ts';
 import { judgeSite, SITE_KINDS, type SiteKind } from '../check/site.ts';
 import { judgeTrampoline, type TrampolineQuestion } from '../check/trampoline.ts';
-import type { EngineName } from '../engine/engine.ts';
+import type { EngineChoice } from '../engine/confirm.ts';
 import { TrampolineError } from '../errors.ts';
 import { type CheckFilesOptions, checkFiles } from './check-files.ts';
 import { type OutputChoice, outputOptions, report } from './check-output.ts';
+import { TOGETHER } from './options.ts';
 import { type Place, place, usage } from './place.ts';
 import { MAX_JOBS } from './pool.ts';
 
 const BITNESS = ['16', '32', '64'];
 
 interface Output extends OutputChoice {
-  engine: EngineName;
+  engine: EngineChoice;
   strict?: boolean;
 }
 
@@ -46,7 +48,9 @@ export function addCheck(program: Command): void {
     });
   outputOptions(check);
   check.addOption(
-    new Option('--engine <name>', 'the CPU').choices(['unicorn', 'unicorn-native', 'wasm']).default('unicorn'),
+    new Option('--engine <name>', `the CPU; all: ${TOGETHER.all}; auto: ${TOGETHER.auto}`)
+      .choices(['unicorn', 'unicorn-native', 'wasm', ...Object.keys(TOGETHER)])
+      .default('unicorn'),
   );
 
   check
@@ -291,19 +295,24 @@ interface SiteOptions extends Output {
 async function judged(
   kind: string,
   options: Output,
-  judge: (engines: ReturnType<typeof keepEngines>['engines']) => Promise<Judgement>,
+  judge: (engines: EngineMaker) => Promise<Judgement>,
 ): Promise<void> {
-  const keeper = keepEngines(options.engine);
+  const jury = callJury(options.engine);
   try {
-    const { verdict, reason, findings } = await judge(keeper.engines);
-    report(documentOf([result(kind, kind, verdict, reason, findings)]), options);
-    process.exitCode = verdict === 'broken' ? 1 : verdict === 'not-judged' ? 3 : 0;
+    const { verdict, reason, findings, ...confirmation } = await jury.ask(judge);
+    report(documentOf([{ ...result(kind, kind, verdict, reason, findings), ...confirmation }]), options);
+    process.exitCode = statusOf(verdict, confirmation, options.strict === true);
   } catch (error) {
     // what no judge can take, such as code that does not end before the last address
     throw error instanceof RangeError ? usage(error.message) : error;
   } finally {
-    keeper.dispose();
+    jury.dispose();
   }
+}
+
+function statusOf(verdict: string, { differences, unconfirmed }: Confirmation, strict: boolean): number {
+  if (verdict === 'broken' || differences !== undefined) return 1;
+  return verdict === 'not-judged' || (strict && unconfirmed !== undefined) ? 3 : 0;
 }
 
 function result(

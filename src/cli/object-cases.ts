@@ -9,6 +9,7 @@ import { exceptionsByFunction } from '../image/exception-table.ts';
 import type { LoadedImage } from '../image/image.ts';
 import { loadImageBytes } from '../image/load.ts';
 import type { FunctionInfo } from '../image/sites.ts';
+import { landingPads } from '../image/unwind/landing-pads.ts';
 import { GUEST_MAP } from '../machine/guest-map.ts';
 
 /** Where imported symbols point: within rel32 reach of the text, one address each. */
@@ -58,11 +59,22 @@ export function objectCases(bytes: Uint8Array, file: string): ObjectCase[] {
   const image = loadObject(bytes, file);
   const elf = ElfFile.parse(bytes, basename(file));
   const exceptions = exceptionsByFunction(elf);
+  const pads = landingPads(image);
   const functions = image.functions
     .filter(({ aliasOf, size }) => aliasOf === undefined && size > 0)
-    .flatMap((info) => [siteCase(info), hookCase(image, info, exceptions.get(info.symbol.index) ?? [])]);
+    .flatMap((info) => [siteCase(info), hookCase(image, info, named(info, exceptions, pads))]);
   const code = elf.sections.filter(({ flags, bytes }) => (flags & SHF_EXECINSTR) !== 0n && bytes.length > 0);
   return [...code.map(sectionCase), ...functions];
+}
+
+/** The addresses in a function that the kernel's exception table or those of the compiler name (C6). */
+function named(
+  { symbol, address, size }: FunctionInfo,
+  exceptions: ReadonlyMap<number, readonly bigint[]>,
+  pads: readonly bigint[],
+): bigint[] {
+  const inside = pads.filter((at) => at >= address && at < address + BigInt(size));
+  return [...(exceptions.get(symbol.index) ?? []).map((offset) => address + offset), ...inside];
 }
 
 /** C46: whether a section of code asks to be writable too. */
@@ -91,6 +103,6 @@ function hookCase(
   const head = { id: `${name}:hook`.slice(0, MAX_ID), kind: 'hook' };
   if (size > MAX_CASE_BYTES) return { raw: head, unjudged: `the function has ${size} bytes` };
   const input = hexBytes(objectBytes(image, address, size));
-  const named = exceptions.length === 0 ? {} : { exceptions: exceptions.map((offset) => hex(address + offset)) };
-  return { raw: { ...head, address: hex(address), input, bitness: 64, ...named } };
+  const at = exceptions.length === 0 ? {} : { exceptions: exceptions.map(hex) };
+  return { raw: { ...head, address: hex(address), input, bitness: 64, ...at } };
 }

@@ -15,6 +15,12 @@ export interface MachineChoice<Engines = EngineName> {
 /** The engines that a command may run on. */
 const ENGINES: readonly EngineName[] = ['unicorn', 'unicorn-native', 'wasm'];
 
+/** The choices of `--engine` that are several engines. */
+export const TOGETHER: Readonly<Record<'all' | 'auto', string>> = {
+  all: 'every engine that is here, and a difference fails',
+  auto: 'wasm, confirmed on unicorn as far as that is trusted',
+};
+
 /** Adds `--engine`, `--kernel`, `--trampoline` and `--handler`. @param together choices of several engines */
 export function machineOptions(command: Command, together: Readonly<Record<string, string>> = {}): Command {
   const more = Object.entries(together).map(([name, what]) => `; ${name}: ${what}`);

@@ -2,12 +2,12 @@
 import { availableParallelism } from 'node:os';
 import { Tinypool } from 'tinypool';
 import { type CaseResult, notJudged, type RawCase } from '../check/cases.ts';
-import type { EngineName } from '../engine/engine.ts';
+import type { EngineChoice } from '../engine/confirm.ts';
 import type { CheckTask } from './check-worker.ts';
 
 /** How to spread the work. */
 export interface PoolOptions {
-  readonly engine: EngineName;
+  readonly engine: EngineChoice;
   /** Workers; the host's processors unless told. */
   readonly jobs?: number;
   /** Milliseconds that one case may take. */

@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { type EngineChoice, isTogether } from '../engine/confirm.ts';
 import { TrampolineError } from '../errors.ts';
 import { imageJson, scenarioJson, totalJson } from '../report/json.ts';
 import { planJson } from '../report/plan.ts';
@@ -15,12 +16,11 @@ import {
   stepText,
   totalText,
 } from '../report/text.ts';
-import { type EngineChoice, isTogether } from '../scenario/confirm.ts';
 import { parseScenario } from '../scenario/read.ts';
 import { type JointScenarioResult, runTogether } from '../scenario/run-together.ts';
 import { verifyTogether } from '../scenario/verify-together.ts';
 import { isElf, readBeside, readInput } from './files.ts';
-import { exitStatus, type MachineChoice, machineOptions, type Total } from './options.ts';
+import { exitStatus, type MachineChoice, machineOptions, TOGETHER, type Total } from './options.ts';
 import { printPlan } from './plan.ts';
 import { paint, print, printJson, progress } from './terminal.ts';
 
@@ -52,10 +52,7 @@ export function addVerify(program: Command): void {
     .option('--json', 'print one JSON document')
     .option('--strict', 'exit with 3 where anything was not judged or is unconfirmed')
     .option('--table', 'after each step of a scenario, a table of what every function would run, as `plan`');
-  machineOptions(command, {
-    all: 'every engine that is here, and a difference fails',
-    auto: 'wasm, confirmed on unicorn as far as that is trusted',
-  }).action(async (files: string[], options: VerifyOptions) => {
+  machineOptions(command, TOGETHER).action(async (files: string[], options: VerifyOptions) => {
     process.exitCode = files.length > 0 ? await verify(files, [], options) : await verifyExamples(options);
   });
 }

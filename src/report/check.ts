@@ -9,7 +9,7 @@ import type { Paint } from './table.ts';
 export function checkText(document: CheckDocument, paint: Paint): string {
   const lines: string[] = [];
   for (const item of document.cases) {
-    if (item.expected !== null && item.agrees) continue;
+    if (item.expected !== null && item.agrees && !isFailure(item) && item.unconfirmed === undefined) continue;
     lines.push(...caseLines(item, paint));
   }
   if (lines.length > 0) lines.push('');
@@ -26,16 +26,21 @@ function countsOf(items: readonly CaseResult[]): string {
   const failed = items.filter(isFailure).length;
   const good = items.length - notJudged - failed;
   const [is, isNot] = items.some(({ expected }) => expected !== null) ? ['as expected', 'not'] : ['hold', 'do not'];
-  return `${good} ${is}, ${failed} ${isNot}, ${notJudged} not judged`;
+  const alone = items.filter(({ unconfirmed }) => unconfirmed !== undefined).length;
+  const together = items.some(({ engines }) => engines !== undefined) ? `, ${alone} unconfirmed` : '';
+  return `${good} ${is}, ${failed} ${isNot}, ${notJudged} not judged${together}`;
 }
 
 function caseLines(item: CaseResult, paint: Paint): string[] {
-  const good = item.verdict === 'equivalent' || item.findings.every((finding) => finding.level !== 'error');
+  const isGood = item.verdict === 'equivalent' || item.findings.every((finding) => finding.level !== 'error');
+  const good = isGood && item.differences === undefined;
   const expected = item.expected === null || item.agrees ? '' : ` (the file says ${item.expected})`;
   const head = `${item.id}: ${paint(good ? 'good' : 'bad', item.verdict)}${expected}: ${item.reason}`;
   const rest = item.findings.map(({ rule, name, level, message, address, bytes, disassembly }) => {
     const where = address === undefined ? '' : ` at ${address} (${bytes ?? ''} ${disassembly ?? ''})`;
     return `  ${rule} ${name}, ${level}${where}: ${message}`;
   });
-  return [head, ...rest];
+  const differences = (item.differences ?? []).map((fact) => `  the engines differ: ${fact}`);
+  const unconfirmed = item.unconfirmed === undefined ? [] : [`  unconfirmed: ${item.unconfirmed}`];
+  return [head, ...differences, ...unconfirmed, ...rest];
 }

@@ -1,6 +1,6 @@
 // Reports for programs: plain objects for JSON.stringify; addresses and registers are 0x strings.
 import { hex, hexBytes } from '../address.ts';
-import type { Jury } from '../scenario/confirm.ts';
+import type { Jury } from '../engine/confirm.ts';
 import type { JointScenarioResult } from '../scenario/run-together.ts';
 import type { JointImageVerdict } from '../scenario/verify-together.ts';
 import type { TracedCall } from './trace.ts';
@@ -65,11 +65,14 @@ function juryJson(jury: Jury | undefined): object {
 }
 
 /** A traced call, format `tramp64-trace/1`. */
-export function traceJson({ file, target, steps }: TracedCall): object {
+export function traceJson({ file, target, steps, together }: TracedCall): object {
   return {
     format: 'tramp64-trace/1',
     file,
     function: target,
+    ...juryJson(together?.jury),
+    ...(together === undefined ? {} : { differences: together.differences }),
+    ...(together?.unconfirmed === undefined ? {} : { unconfirmed: together.unconfirmed }),
     steps: steps.map(({ part, instruction, location }) => ({
       ip: hex(instruction.ip),
       part,

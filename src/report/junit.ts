@@ -30,13 +30,15 @@ function counts(items: readonly CaseResult[]): string {
 function testOf(item: CaseResult): string[] {
   const file = item.file === undefined ? '' : ` file="${escaped(item.file)}"`;
   const head = `    <testcase classname="${escaped(`tramp64.${item.kind}`)}" name="${escaped(item.id)}"${file}`;
-  if (item.verdict === 'not-judged') {
+  if (item.verdict === 'not-judged' && !isFailure(item)) {
     return [`${head}>`, `      <skipped message="${escaped(item.reason)}"/>`, '    </testcase>'];
   }
   if (!isFailure(item)) return [`${head}/>`];
   const expected = item.expected === null ? '' : ` instead of ${item.expected}`;
-  const type = item.findings.find(({ level }) => level === 'error')?.rule ?? item.verdict;
-  const message = escaped(`${item.verdict}${expected}: ${item.reason}`);
+  const differ = item.differences?.join('; ');
+  const rule = item.findings.find(({ level }) => level === 'error')?.rule ?? item.verdict;
+  const type = differ === undefined ? rule : 'engines-differ';
+  const message = escaped(differ ?? `${item.verdict}${expected}: ${item.reason}`);
   return [
     `${head}>`,
     `      <failure type="${escaped(type)}" message="${message}">${escaped(details(item))}</failure>`,

@@ -12,6 +12,9 @@ export interface SarifOptions {
 /** The rule of a case that could not be judged: SARIF has no other place for what is neither good nor bad. */
 const NOT_JUDGED = 'not-judged';
 
+/** The rule of a case in which engines differ. */
+const DIFFER = 'engines-differ';
+
 const LEVELS: Readonly<Record<Severity, 'error' | 'warning' | 'note'>> = {
   C: 'error',
   W: 'warning',
@@ -46,16 +49,22 @@ function rules(): object[] {
     shortDescription: { text: 'nothing was proved either way' },
     defaultConfiguration: { level: 'note' },
   };
-  return [...checks, open];
+  const differ = {
+    id: DIFFER,
+    shortDescription: { text: 'engines differ, so that one of them is wrong' },
+    defaultConfiguration: { level: 'error' },
+  };
+  return [...checks, open, differ];
 }
 
 const RULE_INDEX = new Map<string, number>([
   ...RULES.map(({ number }, i): [string, number] => [number, i]),
   [NOT_JUDGED, RULES.length],
+  [DIFFER, RULES.length + 1],
 ]);
 
 function resultsOf(item: CaseResult, options: SarifOptions): object[] {
-  const results = item.findings.map((finding) => ({
+  const results: object[] = item.findings.map((finding) => ({
     ...ruled(finding.rule),
     kind: 'fail',
     level: finding.level,
@@ -65,9 +74,21 @@ function resultsOf(item: CaseResult, options: SarifOptions): object[] {
     properties: {
       verdict: item.verdict,
       kind: item.kind,
+      ...(item.unconfirmed === undefined ? {} : { unconfirmed: item.unconfirmed }),
       ...given(finding, ['bytes', 'disassembly', 'address', 'offset', 'state', 'replay']),
     },
   }));
+  for (const fact of item.differences ?? []) {
+    results.push({
+      ...ruled(DIFFER),
+      kind: 'fail',
+      level: 'error',
+      message: { text: `${item.id}: ${fact}` },
+      locations: [locationOf(item, options)],
+      partialFingerprints: { 'finding/v1': `${item.file ?? options.file ?? ''} ${item.id} ${DIFFER}` },
+      properties: { verdict: item.verdict, kind: item.kind },
+    });
+  }
   if (item.verdict !== NOT_JUDGED) return results;
   const open = {
     ...ruled(NOT_JUDGED),

@@ -1,6 +1,6 @@
 // Reports for people: a scenario call by call, an image as a table, and the last line that counts what was not judged.
 import { hex } from '../address.ts';
-import type { Jury } from '../scenario/confirm.ts';
+import type { Jury } from '../engine/confirm.ts';
 import type { Verdict } from '../scenario/run.ts';
 import type { JointScenarioResult, JointStepResult } from '../scenario/run-together.ts';
 import type { Scenario } from '../scenario/scenario.ts';

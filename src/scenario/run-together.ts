@@ -1,7 +1,7 @@
 // A scenario on several engines, step by step side by side: a difference fails the step.
 import { hex } from '../address.ts';
+import { agree, type EngineChoice, isTogether, type Jury, presentEngines, type Testimony } from '../engine/confirm.ts';
 import type { EngineName } from '../engine/engine.ts';
-import { agree, type EngineChoice, isTogether, type Jury, presentEngines, type Testimony } from './confirm.ts';
 import { type RunScenarioOptions, runScenario, type ScenarioResult, ScenarioRun, type StepResult } from './run.ts';
 import type { Scenario } from './scenario.ts';
 

@@ -1,6 +1,7 @@
 // Every function of an image on several engines: a difference between two of them breaks the function.
+
+import { agree, type EngineChoice, isTogether, type Jury, presentEngines, type Testimony } from '../engine/confirm.ts';
 import type { EngineName } from '../engine/engine.ts';
-import { agree, type EngineChoice, isTogether, type Jury, presentEngines, type Testimony } from './confirm.ts';
 import { type FunctionVerdict, type ImageVerdict, type VerifyImageOptions, verifyImage } from './verify-image.ts';
 
 /** A function that several engines judged. */

@@ -85,7 +85,7 @@ describe('verify', () => {
     );
     const document = JSON.parse(tramp64('verify', '--engine', 'auto', '--json', file).out);
     expect(document).toMatchObject({ ok: true, engine: 'auto', engines: ['wasm', 'unicorn'], absent: [] });
-    expect(tramp64('trace', '--engine', 'all', TARGET, 'divide').status).toBe(2);
+    expect(tramp64('trace', '--engine', 'auto', '--finding', 'x.json#1').status).toBe(2);
   });
 
   test('without arguments runs the shipped examples, call by call, and ends with what was not judged', () => {
@@ -184,6 +184,19 @@ describe('trace', () => {
     const parts: string[] = JSON.parse(out).steps.map((one: { part: string }) => one.part);
     const order = parts.filter((part, i) => part !== parts[i - 1]);
     expect(order).toEqual(['site', 'trampoline', 'gate', 'trampoline', 'routine', 'function']);
+  });
+
+  test('on several engines: the path is the same on each', () => {
+    const { status, out } = tramp64('trace', '--engine', 'all', '--json', TARGET, 'checksum');
+    expect(status).toBe(0);
+    const { engines, differences, steps, unconfirmed } = JSON.parse(out);
+    expect(engines.slice(0, 2)).toEqual(['wasm', 'unicorn']);
+    expect(differences).toEqual([]);
+    expect(unconfirmed).toBeUndefined();
+    // the gate's bytes belong to the engine
+    const path = (all: { part: string; ip: string }[]) => all.map(({ part, ip }) => `${part} ${ip}`);
+    expect(path(steps)).toEqual(path(JSON.parse(tramp64('trace', '--json', TARGET, 'checksum').out).steps));
+    expect(tramp64('trace', '--engine', 'auto', TARGET, 'checksum').out).toMatch(/^judged by wasm, unicorn$/m);
   });
 
   test('as text', () => {

@@ -54,6 +54,19 @@ export function conformance(name: string, create: () => Promise<Engine>): void {
         },
       );
 
+      test.each([0n, LOW, 0x7fffffffe000n, 2n ** 63n, 2n ** 63n + PAGE, 0xfffffffffffff000n])(
+        'code runs on page %s, canonical or not',
+        (page) => {
+          engine.map(page, PAGE, 'rx');
+          engine.write(page, bytesOfHex('b807000000 ffc0'));
+          expect(engine.run({ from: page, until: page + 7n, budget: 9 })).toMatchObject({
+            reason: 'until',
+            rip: page + 7n,
+          });
+          expect(engine.readRegister('rax')).toBe(8n);
+        },
+      );
+
       test('bytes cross from one mapping into the next', () => {
         engine.map(LOW, PAGE, 'rw');
         engine.map(LOW + PAGE, PAGE, 'r');

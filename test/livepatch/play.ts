@@ -15,7 +15,7 @@ export const NEW_FUNCS = ['checksum', 'fibonacci', 'sum_eight', 'sort_items', 'o
 );
 
 /** The image without call frame information, and where a task sleeps in it. */
-export const BLIND = { image: 'blind', file: 'target-blind.o', func: 'blind:fibonacci' } as const;
+export const BLIND = { image: 'blind', file: 'blind.o', func: 'blind:fibonacci' } as const;
 
 /** As many zeros as any of the functions has arguments in registers; none of them minds. */
 export const ZEROS = [0, 0, 0, 0, 0, 0];

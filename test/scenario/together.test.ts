@@ -1,8 +1,8 @@
 // Several engines judge together: what a difference, an absent engine and an instruction that only one trusts come to.
 import { readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { agree, presentEngines, type Testimony } from '../../src/engine/confirm.ts';
 import { ElfFile } from '../../src/image/elf.ts';
-import { agree, presentEngines, type Testimony } from '../../src/scenario/confirm.ts';
 import { parseScenario } from '../../src/scenario/read.ts';
 import { runTogether } from '../../src/scenario/run-together.ts';
 import { verifyTogether } from '../../src/scenario/verify-together.ts';

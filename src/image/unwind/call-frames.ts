@@ -10,6 +10,8 @@ import { type FrameRow, RETURN_ADDRESS } from './frame-row.ts';
 interface Cie extends ProgramContext {
   /** FDEs have augmentation data, its length first. */
   readonly augmented: boolean;
+  /** How FDEs point to their tables for exceptions. */
+  readonly lsdaEncoding: number;
   readonly signal: boolean;
   readonly instructions: { readonly at: number; readonly end: number };
 }
@@ -18,6 +20,8 @@ interface Cie extends ProgramContext {
 interface Fde {
   readonly start: bigint;
   readonly end: bigint;
+  /** Its table for exceptions (language-specific data area). */
+  readonly lsda: bigint | undefined;
   readonly cie: Cie;
   readonly instructions: { readonly at: number; readonly end: number };
 }
@@ -56,6 +60,11 @@ export class CallFrames {
   /** How many functions are described. */
   get size(): number {
     return this.#fdes.length;
+  }
+
+  /** The code that is described, by ascending address, and where its table for exceptions is. */
+  get described(): readonly { readonly start: bigint; readonly end: bigint; readonly lsda: bigint | undefined }[] {
+    return this.#fdes;
   }
 
   /**
@@ -127,27 +136,30 @@ function readCie(entry: Cursor): Cie {
   const augmented = letters.startsWith('z');
   if (letters !== '' && !augmented) throw entry.error(`the augmentation '${letters}' is not known`);
   let pointerEncoding = 0;
+  let lsdaEncoding = OMIT;
   let signal = false;
   if (augmented) {
     const data = entry.slice(entry.length());
     for (const letter of letters.slice(1)) {
       if (letter === 'R') pointerEncoding = data.u8();
       else if (letter === 'S') signal = true;
-      else if (letter === 'L') data.u8();
+      else if (letter === 'L') lsdaEncoding = data.u8();
       else if (letter === 'P') skipPointer(data);
       else throw entry.error(`the augmentation '${letters}' is not known`);
     }
   }
   const instructions = { at: entry.at, end: entry.end };
-  return { codeAlign, dataAlign, pointerEncoding, augmented, signal, instructions };
+  return { codeAlign, dataAlign, pointerEncoding, augmented, lsdaEncoding, signal, instructions };
 }
 
 function readFde(entry: Cursor, cie: Cie): Fde {
   const start = entry.pointer(cie.pointerEncoding);
   const end = wrap(start + entry.size(cie.pointerEncoding));
   if (end < start) throw entry.error('the code that is described ends past the last address');
-  if (cie.augmented) entry.slice(entry.length());
-  return { start, end, cie, instructions: { at: entry.at, end: entry.end } };
+  const data = cie.augmented ? entry.slice(entry.length()) : undefined;
+  const pointed = data !== undefined && data.left > 0 && cie.lsdaEncoding !== OMIT;
+  const lsda = pointed ? data.pointerOrNull(cie.lsdaEncoding) : undefined;
+  return { start, end, lsda, cie, instructions: { at: entry.at, end: entry.end } };
 }
 
 /** The personality routine is of no interest, only the bytes it takes. */

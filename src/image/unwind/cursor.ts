@@ -10,6 +10,8 @@ export interface FrameBytes {
   /** Address of the first byte. */
   readonly address: bigint;
   readonly bytes: Uint8Array;
+  /** For messages; .eh_frame unless told. */
+  readonly section?: string;
 }
 
 /** More bytes a 64-bit LEB128 number does not need. */
@@ -57,7 +59,8 @@ export class Cursor {
 
   /** The error of what stands here. */
   error(fact: string) {
-    return imageError(this.source.image, 'ENOEXEC', `at +0x${this.at.toString(16)}: ${fact}`, { section: '.eh_frame' });
+    const { image, section = '.eh_frame' } = this.source;
+    return imageError(image, 'ENOEXEC', `at +0x${this.at.toString(16)}: ${fact}`, { section });
   }
 
   u8(): number {
@@ -131,6 +134,14 @@ export class Cursor {
     }
     const value = this.#encoded(encoding & 0x0f);
     return wrap(application === PCREL ? place + value : value);
+  }
+
+  /** As `pointer`; undefined where 0 stands for none. */
+  pointerOrNull(encoding: number): bigint | undefined {
+    const { at } = this;
+    if (this.size(encoding) === 0n) return undefined;
+    this.at = at;
+    return this.pointer(encoding);
   }
 
   /** The value of an encoding's format alone: what a size is written in. */

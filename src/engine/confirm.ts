@@ -1,8 +1,7 @@
 // Verdicts of several engines made one: a difference is broken, and what only one engine could judge is unconfirmed.
-import { createEngine } from '../engine/create.ts';
-import type { EngineName } from '../engine/engine.ts';
 import { EngineError } from '../errors.ts';
-import type { Verdict } from './run.ts';
+import { createEngine } from './create.ts';
+import type { EngineName } from './engine.ts';
 
 /**
  * Which engine judges: one of them; `all` that are present, a difference between them being broken; or `auto`, the
@@ -53,7 +52,8 @@ export async function presentEngines(choice: 'all' | 'auto'): Promise<Jury> {
 /** What one engine said of one thing. */
 export interface Testimony {
   readonly engine: EngineName;
-  readonly verdict: Verdict;
+  /** What it found, or `not judged`. */
+  readonly verdict: string;
   /** All that must be equal on every engine that judged, and its words for the message. */
   readonly facts: Readonly<Record<string, string | number | undefined>>;
   /** Why it is not judged. */
