@@ -81,7 +81,7 @@ export async function execute(question: ExecutionQuestion, engines: EngineMaker)
 }
 
 /**
- * Runs both sides from as many states as the bytes deserve (24 to 170), and goes on up to 240 while a branch of
+ * Runs both sides from as many states as the bytes deserve (24 to 190), and goes on up to 240 while a branch of
  * either side has not been taken.
  *
  * @param engines one engine for each side, with nothing mapped; they are left so
@@ -186,9 +186,10 @@ function compare(question: ExecutionQuestion, original: World, moved: World, haz
   for (; goesOn(); states++) {
     // a confirmation skips the boundary values, in which most pointers lead nowhere
     const index = proved ? states + firstMixed(uses) + 2 : states;
+    const plain = stateAt(index, question.seed, uses);
     const { state, outcome: a } = runHolding(
-      stateAt(index, question.seed, uses),
-      heldAt(index, question.seed, uses),
+      plain,
+      heldAt(index, question.seed, uses, plain.registers),
       (from) => runOriginal(question, original, from),
       (at) => outsideBy(question.original.code, at, 8n) && outsideBy(question.moved.code, at, 8n),
     );

@@ -35,6 +35,8 @@ const DIRECTION = 0x400n;
 const ON_STACK = /^(push|pop|leave|enter)/;
 const MAX_VALUES = 32;
 const MAX_PLACES = 8;
+const MAX_COMPARED = 4;
+const NEIGHBOURS = [0n, 1n, -1n] as const;
 
 /** What in the code decides which states are worth running. */
 export interface Uses {
@@ -48,8 +50,10 @@ export interface Uses {
   readonly bases: readonly string[];
   /** Registers that are added to them. */
   readonly indexes: readonly string[];
-  /** Data is read through registers: what stands there may decide. */
+  /** Data is read: what stands there may decide. */
   readonly loads: boolean;
+  /** Registers that instructions read together with such data: the two may be compared. */
+  readonly compared: readonly string[];
   /** Conditional branches and instructions that read flags. */
   readonly conditions: number;
 }
@@ -60,6 +64,7 @@ export function usesOf(all: Iterable<Facts>, others: Iterable<Facts> = []): Uses
   const places = new Set<bigint>();
   const bases = new Set<string>();
   const indexes = new Set<string>();
+  const compared = new Set<string>();
   let loads = false;
   let counts = false;
   let conditions = 0;
@@ -72,7 +77,10 @@ export function usesOf(all: Iterable<Facts>, others: Iterable<Facts> = []): Uses
       places.add(addressed(memory, memory.address));
     if (memory !== undefined) bases.add(memory.base.toLowerCase());
     if (memory !== undefined) indexes.add(memory.index.toLowerCase());
-    loads ||= isData && facts.readsMemory && memory?.address === undefined && !ON_STACK.test(mnemonic);
+    if (isData && facts.readsMemory && !ON_STACK.test(mnemonic)) {
+      loads = true;
+      for (const name of operandsOf(facts)) if (compared.size < MAX_COMPARED) compared.add(name);
+    }
     addNeighbours(values, immediate);
   }
   for (const { immediate } of others) addNeighbours(values, immediate);
@@ -83,8 +91,16 @@ export function usesOf(all: Iterable<Facts>, others: Iterable<Facts> = []): Uses
     bases: [...bases],
     indexes: [...indexes],
     loads,
+    compared: [...compared],
     conditions,
   };
+}
+
+/** The general registers that an instruction reads for themselves, not for an address. */
+function operandsOf({ reads, memory }: Facts): string[] {
+  const address = [memory?.base, memory?.index];
+  const names = [...reads].filter((name) => !address.includes(name)).map((name) => name.toLowerCase());
+  return names.filter((name) => GENERAL_REGISTERS.some((known) => known === name));
 }
 
 /** Where an operand without registers lies, its segment's base counted. */
@@ -95,7 +111,7 @@ function addressed({ segment }: MemoryOperand, address: bigint): bigint {
 /** A comparison goes one way below a constant, another at it or above. */
 function addNeighbours(values: Set<bigint>, immediate: bigint | undefined): void {
   if (immediate === undefined || values.size > MAX_VALUES) return;
-  for (const value of [immediate, immediate + 1n, immediate - 1n]) values.add(BigInt.asUintN(64, value));
+  for (const distance of NEIGHBOURS) values.add(wrap(immediate + distance));
 }
 
 /** At least so many states tell one thing from another in such code. */
@@ -117,32 +133,49 @@ function firstHeld(uses?: Uses): number {
 
 /** Two for each value: in all that is read, and behind one more pointer. */
 function heldStates(uses?: Uses): number {
-  return uses?.loads === true ? 2 * uses.values.length : 0;
+  return uses?.loads === true ? 2 * (uses.values.length + NEIGHBOURS.length * uses.compared.length) : 0;
+}
+
+/** Constants that the code compares, and what the registers hold that it may compare with memory, with their neighbours. */
+function heldValues({ values, compared }: Uses, registers: State['registers']): bigint[] {
+  const own = compared.map((name) => registers[name] ?? 0n);
+  return [...values, ...own.flatMap((value) => NEIGHBOURS.map((distance) => wrap(value + distance)))];
 }
 
 /**
- * What the state with number `index` puts where the code reads data through registers; undefined for states that leave it
- * random. The function is asked once for each place, with the count of pointers in memory on the way there; it may answer
- * undefined: that place stays.
+ * What the state with number `index` puts where the code reads data; undefined for states that leave it random. The
+ * function is asked once for each place, with the count of pointers in memory on the way there; it may answer undefined:
+ * that place stays.
+ *
+ * @param registers of that state
  */
-export function heldAt(index: number, seed: number, uses: Uses): ((depth: number) => bigint | undefined) | undefined {
-  const first = firstHeld(uses);
-  if (!uses.loads || index < first) return undefined;
+export function heldAt(
+  index: number,
+  seed: number,
+  uses: Uses,
+  registers: State['registers'],
+): ((depth: number) => bigint | undefined) | undefined {
+  if (!isHeld(index, uses)) return undefined;
   const random = new Random(seed + index * 6101);
   const somewhere = (): bigint => DATA + BigInt(random.next() % 0x800) * 8n;
-  const nth = index - first;
+  const [one = 0n, ...others] = heldValues(uses, registers);
+  const values = [one, ...others] as const;
+  const nth = index - firstHeld(uses);
   if (nth < heldStates(uses)) {
-    const value = uses.values[nth >> 1] ?? 0n;
+    const value = values[nth >> 1] ?? 0n;
     return (depth) => (nth % 2 === 1 && depth === 0 ? somewhere() : value);
   }
-  if (index % 2 === 0) return undefined;
-  const [one = 0n, ...others] = uses.values;
-  const values = [one, ...others] as const;
   return () => {
     const choice = random.next() % 4;
     if (choice === 0) return undefined;
     return choice === 1 ? somewhere() : random.pick(values);
   };
+}
+
+/** Of the states in which registers differ, every other one. */
+function isHeld(index: number, uses: Uses): boolean {
+  if (!uses.loads || index < firstHeld(uses)) return false;
+  return index < firstMixed(uses) || index % 2 === 1;
 }
 
 /** The state with number `index`: the first ones hold one boundary value, or one that the code compares, everywhere. */
@@ -164,7 +197,7 @@ export function stateAt(index: number, seed: number, uses?: Uses): State {
   if (everywhere === undefined) {
     if (uses?.counts === true && index % 4 < 3) registers.rcx = random.pick(COUNTS);
     if (index % 5 === 4) aliased(registers, random, index % 10 === 4 ? uses?.bases : undefined);
-    if (uses !== undefined && heldAt(index, seed, uses) !== undefined) leadSomewhere(registers, random, uses);
+    if (uses !== undefined && isHeld(index, uses)) leadSomewhere(registers, random, uses);
   }
   Object.assign(registers, SEGMENT_BASES);
   // a caller that keeps to the ABI leaves 8 modulo 16 at the entry; kernel code keeps to 8

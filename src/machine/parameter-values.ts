@@ -5,6 +5,7 @@ import { parseBool } from '../livepatch/sysfs.ts';
 import type { Argument } from './arguments.ts';
 import type { GuestHeap } from './guest-heap.ts';
 import type { ParameterKind } from './kernel-data.ts';
+import { parseInteger, shownNumber } from './parameter-text.ts';
 import { readGuest } from './patch-struct.ts';
 
 /** What storing and showing take. */
@@ -268,30 +269,6 @@ export class ParameterValues {
     this.#parts.engine.write(place, quad.subarray(0, bytes));
     return undefined;
   }
-}
-
-const NUMBER = /^([+-]?)(0x[0-9a-f]+|0[0-7]*|[1-9][0-9]*)\n?$/i;
-
-/** kstrtoll and its kin, base 0. */
-function parseInteger(text: string, signed: boolean, bytes: number): bigint | 'EINVAL' | 'ERANGE' {
-  const match = NUMBER.exec(text);
-  const [, sign = '', digits = ''] = match ?? [];
-  if (match === null || (sign === '-' && !signed)) return 'EINVAL';
-  const octal = /^0[0-7]+$/.test(digits);
-  const magnitude = BigInt(octal ? `0o${digits.slice(1)}` : digits);
-  const value = sign === '-' ? -magnitude : magnitude;
-  const fits = signed ? BigInt.asIntN(8 * bytes, value) === value : BigInt.asUintN(8 * bytes, value) === value;
-  return fits ? value : 'ERANGE';
-}
-
-/** %i, %u, %#08x, or Y and N; bint is shown as the int that it is. */
-function shownNumber(type: Extract<ParameterKind, { kind: 'bool' | 'integer' }>, value: bigint): string {
-  if (type.kind === 'bool') {
-    if (type.bytes === 4) return `${BigInt.asIntN(32, value)}`;
-    return (value !== 0n) === type.inverted ? 'N' : 'Y';
-  }
-  if (type.hex === true) return value === 0n ? '00000000' : `0x${value.toString(16).padStart(6, '0')}`;
-  return `${type.signed ? BigInt.asIntN(8 * type.bytes, value) : value}`;
 }
 
 /** Up to the newline with which every get ends. */

@@ -68,6 +68,19 @@ describe.each([
     '488b07837808057306b801000000c3b802000000c3',
     withJumpBack('488b07837808050f8702c8ffff', 9),
   ],
+  // cmp [rdi], esi and cmp [rip + 0x100], esi: memory must hold what the register does
+  [
+    'C9',
+    'turns jae into ja after a comparison of memory with a register',
+    '3937730389f8c331c0c3',
+    withJumpBack('39370f87ffc7ffff89f8', 6),
+  ],
+  [
+    'C9',
+    'turns jae into ja after a comparison of a named place with a register',
+    '393500010000730389f8c331c0c3',
+    withJumpBack('393500c9ffff0f87ffc7ffff', 8),
+  ],
   ['C10', 'reads through fs what the function reads through gs', '65488b0090c3', withJumpBack('64488b0090', 5)],
   [
     'C10',
