@@ -1,6 +1,6 @@
 // The dispatch loop: one op after the other, one block after the other, until a reason to leave.
 
-import { Arrivals, Entered, entered } from './arrival';
+import { Arrivals, Entered, entered, TRAMPOLINE } from './arrival';
 import { BLOCK_HEADER, blockAt, COUNT, chain, HEAT, MOST_HEAT } from './blocks';
 import { cold } from './execute-cold';
 import { Flags, TF } from './flags';
@@ -1084,7 +1084,8 @@ export function execute(block: usize): Reason {
       count &= COUNT;
       if (count > left) return leaveAt(Reason.Slice, load<u64>(block), left);
       if (isWarm && Traces.warm(block)) return leaveAt(Reason.Hot, load<u64>(block), left);
-      mask = entered(load<u16>(block, 30), load<u64>(block));
+      const mark = load<u16>(block, 30);
+      if (mask != Entered.Nothing || mark & TRAMPOLINE) mask = entered(mark, load<u64>(block));
       if (mask == Entered.Stop) return leaveAt(Reason.Stopped, load<u64>(block), left);
     }
     left -= count;

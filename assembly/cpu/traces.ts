@@ -216,7 +216,9 @@ export class Traces {
       if (recordedInstructions < worth) return;
     }
     const id = reserve();
-    if (id) traceRecorded(id, recorded, recordedCount, <u32>next, <u32>(next >> 32));
+    if (!id) return;
+    cool();
+    traceRecorded(id, recorded, recordedCount, <u32>next, <u32>(next >> 32));
   }
 
   /** The last block did not run to its end. */
@@ -303,6 +305,15 @@ function hasColdOp(block: Block): bool {
     if (load<u16>(first + <usize>i * OP_SIZE) >= COLD) return true;
   }
   return false;
+}
+
+/** What the trace covers is hot again only when it is entered as often without it. */
+function cool(): void {
+  for (let i: u32 = 1; i < recordedCount; i++) {
+    const block = recordedAt(i);
+    const count = load<u32>(block, 8);
+    if (count & (MOST_HEAT * HEAT)) store<u32>(block, (count & ~(MOST_HEAT * HEAT)) | (Traces.heat() * HEAT), 8);
+  }
 }
 
 function isRecorded(block: usize): bool {
