@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { benchBoundary } from './boundary.ts';
 import { benchDispatch } from './dispatch.ts';
+import { benchForks } from './forks.ts';
 import { benchImages } from './images.ts';
 import { benchLivepatch } from './livepatch.ts';
 import { benchMechanisms } from './mechanisms.ts';
@@ -40,6 +41,12 @@ const SUITES: readonly Suite[] = [
     question: 'How fast are objects loaded and their sites found?',
     checks: 'every function has its site',
     run: benchImages,
+  },
+  {
+    name: 'forks',
+    question: 'What does a fork of a loaded machine cost, and going from one side to the other?',
+    checks: 'each side has its own memory and patches',
+    run: benchForks,
   },
   {
     name: 'validate',

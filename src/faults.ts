@@ -53,7 +53,13 @@ export type FaultRefusal = (code: ErrnoName) => TrampolineError;
  */
 export class Faults {
   readonly #armed: { readonly point: FaultPoint; left: number; readonly errno: ErrnoName }[] = [];
-  readonly #calls = new Map<FaultPoint, number>();
+  readonly #calls: Map<FaultPoint, number>;
+
+  /** @param from those of the machine that this one is a fork of */
+  constructor(from?: Faults) {
+    this.#calls = new Map(from === undefined ? [] : from.#calls);
+    if (from !== undefined) this.#armed.push(...from.#armed.map((one) => ({ ...one })));
+  }
 
   /**
    * Makes a call that comes later fail, once.

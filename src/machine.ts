@@ -8,7 +8,7 @@ import { Faults } from './faults.ts';
 import { CALLERS_SIZE } from './ftrace/callers.ts';
 import { CodeArena } from './ftrace/code-arena.ts';
 import type { Traceable } from './ftrace/filter.ts';
-import { Ftrace } from './ftrace/ftrace.ts';
+import { Ftrace, type FtraceParts } from './ftrace/ftrace.ts';
 import { installGate } from './ftrace/gate.ts';
 import { Handlers, type HandlerWarnings } from './ftrace/guest/handlers.ts';
 import { readU64 } from './ftrace/guest/memory.ts';
@@ -16,15 +16,15 @@ import { GATE, RETURN_HERE, RETURN_THUNK, RETURN_TO_INTERRUPTED, writeKernelText
 import { ListWalk } from './ftrace/list.ts';
 import { type Range, RangeSet } from './ftrace/ranges.ts';
 import { SITE_SIZE } from './ftrace/site.ts';
-import { Tracers } from './ftrace/tracers.ts';
+import { Tracers, type TracersParts } from './ftrace/tracers.ts';
 import type { KernelVersion } from './ftrace/trampoline.ts';
 import type { LoadedImage } from './image/image.ts';
 import { mirrorPatch } from './livepatch/guest-mirror.ts';
-import { Livepatch } from './livepatch/livepatch.ts';
+import { Livepatch, type LivepatchParts } from './livepatch/livepatch.ts';
 import { Log } from './livepatch/log.ts';
 import type { PatchSpec } from './livepatch/patch.ts';
 import { applyRelocations, clearRelocations, type RelocationParts } from './livepatch/relocations.ts';
-import { ShadowVariables } from './livepatch/shadow.ts';
+import { type ShadowParts, ShadowVariables } from './livepatch/shadow.ts';
 import type { StackTrace } from './livepatch/stack-check.ts';
 import type { SysfsNode } from './livepatch/sysfs.ts';
 import { type Task, TaskList } from './livepatch/tasks.ts';
@@ -43,12 +43,14 @@ import { placeKernelData } from './machine/kernel-data.ts';
 import { kernelServices } from './machine/kernel-services.ts';
 import { ModuleLife } from './machine/module-life.ts';
 import type { MachineOptions } from './machine/options.ts';
+import type { ParameterParts } from './machine/parameter-values.ts';
 import { ModuleParameters } from './machine/parameters.ts';
 import { patchStruct } from './machine/patch-struct.ts';
-import { busy, Runner } from './machine/runner.ts';
+import { busy, Runner, type RunnerParts } from './machine/runner.ts';
 import { SERVICE_STUB, type Service } from './machine/services.ts';
 import { type MachineSnapshot, MachineSnapshots } from './machine/snapshots.ts';
 import { StackWalk } from './machine/stack-walk.ts';
+import { Twins } from './twins.ts';
 
 export type { Arrival, CallOptions, CallResult, ManyCalls, TraceStep } from './machine/call.ts';
 export type { MachineOptions } from './machine/options.ts';
@@ -67,7 +69,7 @@ export class Machine {
   readonly log: Log;
   readonly tasks: TaskList;
   /** Makes calls of livepatch and ftrace fail on purpose. */
-  readonly faults = new Faults();
+  readonly faults: Faults;
   /** What guest code has allocated with kmalloc. */
   readonly heap: GuestHeap;
   /** Shadow variables (L81). */
@@ -81,81 +83,107 @@ export class Machine {
   readonly tracers: Tracers<HostHandler>;
   readonly kernel: KernelVersion;
   readonly #map: GuestMap;
-  readonly #glue = new RangeSet();
+  readonly #glue: RangeSet;
   readonly #arena: CodeArena;
   readonly #handlers: Handlers;
   readonly #routines: Map<string, bigint>;
   readonly #runner: Runner;
   readonly #modules: ModuleLife;
+  readonly #parameters: ModuleParameters;
   readonly #snapshots: MachineSnapshots;
   readonly #depths: Map<bigint, number>;
   readonly #stackWalk: StackWalk;
+  readonly #options: MachineOptions;
+  /** Where the common callers of ftrace are. */
+  readonly #callers: bigint;
+  /** What the user serves, by name. */
+  readonly #served = new Map<string, Service>();
   #nextRoutine: bigint;
+  /** An image is being loaded or unloaded. */
+  #changing = false;
   #disposed = false;
 
-  private constructor(engine: Engine, core: Core, options: MachineOptions) {
+  /**
+   * @param from the machine that this one is a fork of: engine and core are forks of its own, the guest's memory is made,
+   * and every part takes over what its own part keeps on the host
+   */
+  private constructor(engine: Engine, core: Core, options: MachineOptions, from?: Machine) {
+    const twins = new Twins();
+    const parent = <T>(part: (machine: Machine) => T) => from && { from: part(from), twins };
     this.engine = engine;
     this.core = core;
+    this.#options = options;
     this.kernel = options.kernel ?? '6.12';
-    this.log = new Log(options.onEvent, options.debug);
-    this.tasks = new TaskList(core, options.tasks);
+    this.faults = new Faults(from?.faults);
+    this.log = new Log(options.onEvent, options.debug, from?.log);
+    this.tasks = new TaskList(
+      core,
+      options.tasks,
+      parent(({ tasks }) => tasks),
+    );
     const map = options.map ?? GUEST_MAP;
     this.#map = map;
-    const { stack, data, perCpu, routines, kernelData, handlers, kernelHeap, trampolines } = map;
-    for (const region of [stack, data, perCpu]) engine.map(region.base, region.size, 'rw');
-    engine.map(routines.base, routines.size, 'rx');
-    const kernelText = writeKernelText(engine, routines.base);
-    engine.map(kernelData.base, kernelData.size, 'r');
+    const { perCpu, routines, kernelData, handlers, kernelHeap, trampolines } = map;
+    if (from === undefined) mapRegions(engine, map);
+    const kernelText = writeKernelText(from === undefined ? engine : undefined, routines.base);
     const { symbols, parameterKinds } = placeKernelData(kernelData);
-    this.#routines = kernelText.routines;
+    this.#routines = from === undefined ? kernelText.routines : new Map(from.#routines);
     for (const [name, address] of symbols) this.#routines.set(name, address);
-    this.#depths = kernelText.depths;
-    this.#nextRoutine = kernelText.end;
-    engine.writeRegister('gsBase', perCpu.base);
-    engine.write(perCpu.base + CANARY_OFFSET, Uint8Array.of(0x00, 0x5c, 0x9e, 0x17, 0xd3, 0x4a, 0xb6, 0x81));
+    this.#depths = from === undefined ? kernelText.depths : new Map(from.#depths);
+    this.#nextRoutine = from === undefined ? kernelText.end : from.#nextRoutine;
+    this.#glue = new RangeSet(from === undefined ? undefined : from.#glue);
     const inCalls = (): boolean => this.#runner.inCalls;
-    this.#arena = new CodeArena(engine, trampolines.base, trampolines.size, inCalls);
+    const arena = from === undefined ? undefined : from.#arena;
+    this.#arena = new CodeArena(engine, trampolines.base, trampolines.size, inCalls, arena);
     const [routinesText, handlersText, trampolinesText] = [routines, handlers, trampolines].map(({ base, size }) => ({
       start: base,
       end: base + size,
     })) as [Range, Range, Range];
-    this.#glue.add([routinesText, handlersText, trampolinesText]);
-    this.#handlers = new Handlers({
-      engine,
-      core,
-      kernel: this.kernel,
-      text: handlers.base,
-      heap: kernelHeap,
-      perCpu: perCpu.base,
-      routines: this.#routines,
-      held: inCalls,
-    });
-    if (options.handler === 'guest') this.#handlers.keepFuncStacks();
-    this.images = new Images(engine, this.#routines, map);
+    if (from === undefined) this.#glue.add([routinesText, handlersText, trampolinesText]);
+    this.#handlers = new Handlers(
+      {
+        engine,
+        core,
+        kernel: this.kernel,
+        text: handlers.base,
+        heap: kernelHeap,
+        perCpu: perCpu.base,
+        routines: this.#routines,
+        held: inCalls,
+      },
+      from === undefined ? undefined : from.#handlers,
+    );
+    if (options.handler === 'guest' && from === undefined) this.#handlers.keepFuncStacks();
+    this.images = new Images(engine, this.#routines, map, from?.images);
     const { text, tasks: guestTasks, heap } = this.#handlers;
     const guestList = {
       heap,
       head: () => text.address('ftrace_ops_list'),
       listFunc: () => text.address('arch_ftrace_ops_list_func'),
     };
-    this.ftrace = new Ftrace({
+    this.#callers = from === undefined ? this.#arena.allocate(Number(CALLERS_SIZE)) : from.#callers;
+    const ftraceParts: FtraceParts = {
       engine,
       arena: this.#arena,
       faults: this.faults,
       kernel: this.kernel,
       gate: this.#routine(GATE),
       returnThunk: this.#routine(RETURN_THUNK),
-      callers: this.#arena.allocate(Number(CALLERS_SIZE)),
+      callers: this.#callers,
       assistFunc: () => text.address('ftrace_ops_assist_func'),
       guestList: options.handler === 'guest' ? guestList : undefined,
       // the walk of the list takes the running task's guard, which is in guest memory
       onShared: () => text.address('arch_ftrace_ops_list_func'),
-    });
+    };
+    this.ftrace = new Ftrace(
+      ftraceParts,
+      parent(({ ftrace }) => ftrace),
+    );
     const { caller, stub, hostListFunc, listNext } = this.ftrace.callers;
     const named = { ftrace_caller: caller.args, ftrace_regs_caller: caller.regs, ftrace_stub: stub };
     for (const [name, address] of Object.entries(named)) this.#routines.set(name, address);
     if (options.handler !== 'guest') this.#routines.set('ftrace_ops_list_func', hostListFunc);
-    this.#runner = new Runner({
+    const runnerParts: RunnerParts = {
       engine,
       core,
       tasks: this.tasks,
@@ -174,7 +202,11 @@ export class Machine {
       returnToInterrupted: this.#routine(RETURN_TO_INTERRUPTED),
       map,
       budget: options.budget ?? 1_000_000,
-    });
+    };
+    this.#runner = new Runner(
+      runnerParts,
+      parent((machine) => machine.#runner),
+    );
     const relocating: RelocationParts = {
       log: this.log,
       object: (name) => this.images.object(name),
@@ -191,7 +223,7 @@ export class Machine {
       returnTo: this.#routine(RETURN_HERE),
       returnToInterrupted: this.#routine(RETURN_TO_INTERRUPTED),
     });
-    this.livepatch = new Livepatch({
+    const livepatchParts: LivepatchParts = {
       core,
       ftrace: this.ftrace,
       log: this.log,
@@ -219,15 +251,20 @@ export class Machine {
         applyRelocations(image, this.images.get(image)?.livepatchTables ?? [], module, relocating),
       clearRelocations: (image, module) =>
         clearRelocations(this.images.get(image)?.livepatchTables ?? [], module, relocating),
-    });
+    };
+    this.livepatch = new Livepatch(
+      livepatchParts,
+      parent(({ livepatch }) => livepatch),
+    );
     const say = (line: string): void => this.log.say(line);
-    this.heap = new GuestHeap(engine, this.#handlers.heap);
-    this.shadow = new ShadowVariables({
+    this.heap = new GuestHeap(engine, this.#handlers.heap, from?.heap);
+    const shadowParts: ShadowParts = {
       log: this.log,
       allocate: (size) => this.heap.allocate(size, true),
       free: (at) => this.heap.free(at),
       write: (at, values) => engine.write(at, new Uint8Array(BigUint64Array.from(values).buffer)),
-    });
+    };
+    this.shadow = new ShadowVariables(shadowParts, from?.shadow);
     this.#snapshots = new MachineSnapshots({
       engine,
       areas: this.#runner.areas,
@@ -245,18 +282,20 @@ export class Machine {
         ...this.images.all,
       ],
     });
+    const parameterParts: ParameterParts = {
+      engine,
+      heap: this.heap,
+      kinds: parameterKinds,
+      say,
+      runGuest: (target, args) => this.call(target, args, this.#awake()).returns,
+    };
+    this.#parameters = new ModuleParameters(parameterParts, from === undefined ? undefined : from.#parameters);
     this.#modules = new ModuleLife({
       images: this.images,
       ftrace: this.ftrace,
       livepatch: this.livepatch,
       tracersFollow: (module) => this.tracers.moduleLoaded(module),
-      parameters: new ModuleParameters({
-        engine,
-        heap: this.heap,
-        kinds: parameterKinds,
-        say,
-        runGuest: (target, args) => this.call(target, args, this.#awake()).returns,
-      }),
+      parameters: this.#parameters,
       glue: this.#glue,
       relocate: (image) => applyRelocations(image.name, image.livepatchTables, null, relocating),
       say,
@@ -271,7 +310,11 @@ export class Machine {
       shadow: this.shadow,
       runGuest: (task, target, args) => this.call(target, args, { task }).returns,
     });
-    for (const [name, service] of services) this.serve(name, service);
+    if (from === undefined) for (const [name, service] of services) this.#provide(name, service);
+    else {
+      for (const [name, service] of from.#served) this.#served.set(name, service);
+      for (const [name, service] of [...services, ...this.#served]) this.#runner.serve(this.#routine(name), service);
+    }
     const setGateInside = installGate({
       engine,
       core,
@@ -281,7 +324,7 @@ export class Machine {
     });
     const walk = new ListWalk({ engine, tasks: guestTasks, ftrace: () => this.ftrace, gate: this.#routine(GATE) });
     this.#runner.serve(listNext, (call) => walk.next(call.argument(0)), true);
-    this.tracers = new Tracers<HostHandler>({
+    const tracersParts: TracersParts<HostHandler> = {
       engine,
       ftrace: this.ftrace,
       handlers: this.#handlers,
@@ -289,8 +332,13 @@ export class Machine {
       isModuleLoaded: (name) => this.images.get(name) !== undefined,
       address: (target) => this.address(target),
       busy: () => this.#runner.busy,
+      change: (act) => this.#change(act),
       ...serveHandler(engine, this.#runner, this.#arena),
-    });
+    };
+    this.tracers = new Tracers<HostHandler>(
+      tracersParts,
+      parent(({ tracers }) => tracers),
+    );
   }
 
   /**
@@ -318,7 +366,7 @@ export class Machine {
    * @throws {EngineError} as `call`, from its init. Nothing is loaded then.
    */
   load(bytes: Uint8Array, options: LoadOptions): LoadedImage {
-    return this.#modules.load(bytes, options);
+    return this.#change(() => this.#modules.load(bytes, options));
   }
 
   /**
@@ -331,7 +379,7 @@ export class Machine {
    */
   unload(name: string): void {
     if (this.#runner.busy) throw busy('unload');
-    this.#modules.unload(name);
+    this.#change(() => this.#modules.unload(name));
   }
 
   /**
@@ -461,6 +509,12 @@ export class Machine {
    * @throws {TrampolineError} EEXIST a routine has that name · ENOMEM no room for a further one
    */
   serve(name: string, service: Service): bigint {
+    const address = this.#provide(name, service);
+    this.#served.set(name, service);
+    return address;
+  }
+
+  #provide(name: string, service: Service): bigint {
     const operation = 'serve';
     if (this.#routines.has(name)) throw new TrampolineError('EEXIST', `there is a routine '${name}'`, { operation });
     const { base, size } = this.#map.routines;
@@ -597,12 +651,52 @@ export class Machine {
     this.#snapshots.release(snapshot);
   }
 
-  /** Frees the guest. @throws {EngineError} EBUSY from inside a run */
+  /**
+   * A machine as this one is now, which then goes its own way: images, patches and their transition, tasks and where they
+   * are parked, tracers, log, counters, heap and all guest memory. Guest pages are shared until one of the two writes
+   * them, so that it costs what is kept of functions and patches, not the bytes that are loaded. What users gave as
+   * functions (services, handlers, callbacks, hooks) is common, and is told by its arguments whose call it is. A fork has no snapshots.
+   * Engine `wasm` only; either may be disposed first.
+   *
+   * @throws {EngineError} EOPNOTSUPP the engine has no forks · EBUSY a call runs, or an image, patch or tracer is being
+   * changed · ENOMEM no memory for the tables of a fork · EINVAL it is disposed
+   */
+  fork(): Machine {
+    const operation = 'fork';
+    this.#alive(operation);
+    const { engine, core } = this;
+    if (engine.fork === undefined) {
+      throw new EngineError('EOPNOTSUPP', `engine '${engine.name}' has no forks; use 'wasm'`, { operation });
+    }
+    if (!this.#runner.isAsleep) throw busy(operation);
+    if (this.#changing || this.livepatch.busy) {
+      throw new EngineError('EBUSY', 'an image, a patch or a tracer is being changed', { operation });
+    }
+    const instance = core.instance.fork();
+    try {
+      return new Machine(engine.fork(instance), core.fork(instance), this.#options, this);
+    } catch (error) {
+      instance.dispose();
+      throw error;
+    }
+  }
+
+  /** Frees the guest. @throws {EngineError} EBUSY from inside a run, one of a fork too */
   dispose(): void {
     if (this.#disposed) return;
     if (this.#runner.busy) throw busy('dispose');
-    this.#disposed = true;
     this.engine.dispose();
+    this.#disposed = true;
+  }
+
+  #change<T>(act: () => T): T {
+    const before = this.#changing;
+    this.#changing = true;
+    try {
+      return act();
+    } finally {
+      this.#changing = before;
+    }
   }
 
   /** Every function that can be traced, by the name that the kernel's symbol table gives its address. */
@@ -717,4 +811,13 @@ export class Machine {
     if (found === undefined) throw new TrampolineError('ENOENT', `no routine '${name}'`, { operation: 'look up' });
     return found;
   }
+}
+
+/** What every guest has before anything is loaded, but for the text of its routines. */
+function mapRegions(engine: Engine, { stack, data, perCpu, routines, kernelData }: GuestMap): void {
+  for (const region of [stack, data, perCpu]) engine.map(region.base, region.size, 'rw');
+  engine.map(routines.base, routines.size, 'rx');
+  engine.map(kernelData.base, kernelData.size, 'r');
+  engine.writeRegister('gsBase', perCpu.base);
+  engine.write(perCpu.base + CANARY_OFFSET, Uint8Array.of(0x00, 0x5c, 0x9e, 0x17, 0xd3, 0x4a, 0xb6, 0x81));
 }

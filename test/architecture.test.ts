@@ -9,7 +9,7 @@ const SRC = join(ROOT, 'src');
 
 /** Layers from the bottom up; what stands in one row never imports each other. */
 const LAYERS: readonly (readonly string[])[] = [
-  ['address', 'errors', 'faults', 'json'],
+  ['address', 'errors', 'faults', 'json', 'twins'],
   ['x86', 'wasm'],
   ['engine', 'core', 'image'],
   ['ftrace'],

@@ -33,8 +33,8 @@ export function string(op: usize, mnemonic: u32, block: usize): Status {
     const status = iterate(op, mnemonic, size);
     if (status != Status.Next) {
       store<i32>(LEFT, allowed - 1);
-      // what was done before the fault was paid for and is not retired
-      store<u64>(EXTRA, load<u64>(EXTRA) + (before - allowed));
+      // what was done before the fault was paid for and is not retired, and neither is what was counted when it was left
+      store<u64>(EXTRA, load<u64>(EXTRA) + (before - allowed) + (continued ? 1 : 0));
       return status;
     }
     allowed--;

@@ -28,7 +28,7 @@ export { GATE_ANSWER, setGateInWasm, traceGate } from './gate';
 export { isExecutable, isMapped, mapPages, protectPages, readable, reservePages, unmapPages, writable } from './guest';
 export { EXPECTED, repeat } from './repeat';
 export { isaList, isaRows } from './rows';
-export { retired, run, STOP_AT, step } from './run';
+export { advance, retired, run, STOP_AT, step } from './run';
 export { changesSince, forgetSnapshots, goBack, takeSnapshot } from './snapshot';
 export {
   CARRIES,

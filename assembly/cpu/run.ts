@@ -151,5 +151,23 @@ function stepOnce(): Reason {
 /** Executes the instruction at RIP. */
 export function step(): Reason {
   begin();
-  return stepOnce();
+  const reason = stepOnce();
+  // a fault in a further iteration: the step before it counted the instruction
+  if (load<i64>(EXTRA) > paid) store<i64>(EXTRA, paid);
+  return reason;
+}
+
+/** Goes on from RIP with exactly `budget` instructions, also in the middle of a REP, which counts where it ends. */
+export function advance(until: u64, budget: f64): Reason {
+  const rip = load<u64>(RIP);
+  const unfinished = isInside(rip);
+  const reason = run(rip, until, budget, false, false);
+  store<i64>(EXTRA, load<i64>(EXTRA) + (isInside(load<u64>(RIP)) ? 1 : 0) - (unfinished ? 1 : 0));
+  return reason;
+}
+
+/** Whether the instruction at `rip` is a REP that was left with iterations to go. */
+function isInside(rip: u64): bool {
+  const left = load<u64>(REP_RIP);
+  return left != 0 && left == rip;
 }

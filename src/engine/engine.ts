@@ -256,7 +256,7 @@ export interface VirtualCpus {
 
   /**
    * Makes one the current one and runs it from its rip for exactly so many instructions, iterations of a REP counted
-   * each; a REP that is cut goes on where it was. Ends earlier, as `run` does, at `until` and by faults.
+   * each; a REP that is cut goes on where it was, and counts in the advance that ends it. Ends earlier, as `run` does, at `until` and by faults.
    *
    * @throws {EngineError} as `select` · {RangeError} no count, or no address
    */

@@ -27,11 +27,22 @@ export class Models {
   /** Instructions told, iterations of a REP not counted anew. */
   #told = 0;
 
-  /** @param returnTo where the outermost call returns to */
-  constructor(engine: Engine, returnTo: bigint) {
+  /**
+   * @param returnTo where the outermost call returns to
+   * @param from those of the run that this one is a copy of
+   */
+  constructor(engine: Engine, returnTo: bigint, from?: Models) {
     this.#engine = engine;
     this.#returnTo = returnTo;
-    this.#returns = new ReturnModels(returnTo);
+    this.#returns = new ReturnModels(returnTo, from === undefined ? undefined : from.#returns);
+    if (from === undefined) return;
+    this.#shadowStack.push(...from.#shadowStack);
+    this.#indirectBranches.push(...from.#indirectBranches);
+    this.#loads = from.#loads;
+    this.#stores = from.#stores;
+    this.#taken = from.#taken;
+    this.#block = from.#block;
+    this.#told = from.#told;
   }
 
   /** See BlockHook. */

@@ -12,10 +12,16 @@ export class ReturnModels {
   readonly #predictor: bigint[];
   readonly #shadow: bigint[];
 
-  /** @param returnTo where the outermost call returns to */
-  constructor(returnTo: bigint) {
-    this.#predictor = [returnTo];
-    this.#shadow = [returnTo];
+  /**
+   * @param returnTo where the outermost call returns to
+   * @param from those of the run that this one is a copy of
+   */
+  constructor(returnTo: bigint, from?: ReturnModels) {
+    this.#predictor = from === undefined ? [returnTo] : [...from.#predictor];
+    this.#shadow = from === undefined ? [returnTo] : [...from.#shadow];
+    if (from === undefined) return;
+    this.mispredicts = from.mispredicts;
+    this.violations = from.violations;
   }
 
   /**

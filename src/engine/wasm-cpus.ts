@@ -69,8 +69,7 @@ export class WasmCpus implements VirtualCpus {
     }
     this.select(cpu);
     const { exports } = this.#instance;
-    const rip = this.#instance.u64[exports.RIP.value / 8] ?? 0n;
-    return this.#parts.execute(() => exports.run(rip, until, instructions, false, false));
+    return this.#parts.execute(() => exports.advance(until, instructions));
   }
 
   /** What all of them hold now, for a snapshot. */

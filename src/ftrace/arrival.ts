@@ -49,8 +49,12 @@ export class ArrivalWatch implements ArrivalWatcher {
   readonly #awaited: Awaited[] = [{ slot: undefined }];
   #first = true;
 
-  constructor(parts: ArrivalWatchParts) {
+  /** @param from that of the run that this one is a copy of */
+  constructor(parts: ArrivalWatchParts, from?: ArrivalWatch) {
     this.#parts = parts;
+    if (from === undefined) return;
+    this.#awaited.splice(0, 1, ...from.#awaited.map(({ slot }) => ({ slot })));
+    this.#first = from.#first;
   }
 
   get awaited(): boolean {

@@ -63,7 +63,11 @@ export class FtraceCallers {
   /** Served by the host; see `HostOpsList`. */
   readonly listNext: bigint;
 
-  constructor({ engine, kernel, address, returnThunk }: CallersParts) {
+  /** @param from those of the machine that this one is a fork of, at the same place: nothing is written then */
+  constructor({ engine, kernel, address, returnThunk }: CallersParts, from?: FtraceCallers) {
+    const write = (at: bigint, bytes: Uint8Array): void => {
+      if (from === undefined) engine.write(at, bytes);
+    };
     const code = [
       label('ftrace_stub'),
       jmp(returnThunk),
@@ -76,14 +80,14 @@ export class FtraceCallers {
     const stub = address + VARIABLES;
     const helpers = assemble(stub, code);
     const at = (name: string): bigint => stub + BigInt(helpers.labels.get(name) ?? 0);
-    engine.write(address, new Uint8Array(Number(VARIABLES)));
-    engine.write(stub, helpers.bytes);
+    write(address, new Uint8Array(Number(VARIABLES)));
+    write(stub, helpers.bytes);
     this.helperRows = frameRows(code);
     const calls: bigint[] = [];
     const place = (kind: TrampolineKind, start: bigint): bigint => {
       const spec = { kind, kernel, address: start, handler: at('ftrace_stub'), functionTraceOp: address, returnThunk };
       const { bytes, labels } = commonCaller(spec);
-      engine.write(start, bytes);
+      write(start, bytes);
       calls.push(start + BigInt(labels.get(HANDLER_CALL) ?? 0));
       return start + BigInt(bytes.length);
     };
@@ -93,7 +97,7 @@ export class FtraceCallers {
     this.#engine = engine;
     this.#calls = calls;
     this.#helpers = { start: address, end: args };
-    this.#func = at('ftrace_stub');
+    this.#func = from === undefined ? at('ftrace_stub') : from.#func;
     this.caller = { args, regs };
     this.stub = at('ftrace_stub');
     this.hostListFunc = at('list');

@@ -17,7 +17,7 @@ export class Arena {
   #mapped: bigint;
   #next: bigint;
   /** Freed places by their size in bytes: nearly all that is handed out has one of a few sizes. */
-  readonly #free = new Map<bigint, bigint[]>();
+  readonly #free: Map<bigint, bigint[]>;
   #changes = 0;
   readonly #held: () => boolean;
   /** Freed while it was held. */
@@ -26,8 +26,16 @@ export class Arena {
   /**
    * @param held true while a task may stand in what is freed: it stays as it is until then, as after a grace period of
    * RCU (F31)
+   * @param from that of the machine that this one is a fork of
    */
-  constructor(engine: Engine, base: bigint, size: bigint, access: Access, held: () => boolean = () => false) {
+  constructor(
+    engine: Engine,
+    base: bigint,
+    size: bigint,
+    access: Access,
+    held: () => boolean = () => false,
+    from?: Arena,
+  ) {
     this.#engine = engine;
     this.#access = access;
     this.#held = held;
@@ -35,6 +43,12 @@ export class Arena {
     this.#next = base;
     this.#limit = base + size;
     this.base = base;
+    this.#free = new Map(from === undefined ? [] : [...from.#free].map(([length, places]) => [length, [...places]]));
+    if (from === undefined) return;
+    this.#mapped = from.#mapped;
+    this.#next = from.#next;
+    this.#changes = from.#changes;
+    this.#waiting = [...from.#waiting];
   }
 
   /** Lowest address. */
@@ -98,8 +112,8 @@ export class Arena {
 
 /** Space for trampolines: mapped read and execute (F31). */
 export class CodeArena extends Arena {
-  constructor(engine: Engine, base: bigint, size: bigint, held?: () => boolean) {
-    super(engine, base, size, 'rx', held);
+  constructor(engine: Engine, base: bigint, size: bigint, held?: () => boolean, from?: CodeArena) {
+    super(engine, base, size, 'rx', held, from);
   }
 }
 

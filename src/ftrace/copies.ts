@@ -2,11 +2,12 @@
 import type { Engine } from '../engine/engine.ts';
 import { TrampolineError } from '../errors.ts';
 import type { Faults } from '../faults.ts';
+import type { Twins } from '../twins.ts';
 import type { FtraceCallers } from './callers.ts';
 import type { CodeArena } from './code-arena.ts';
 import { writeU64 } from './guest/memory.ts';
 import type { Ops } from './ops.ts';
-import type { Registration } from './record.ts';
+import { type Registration, twinOf } from './record.ts';
 import type { KernelVersion } from './trampoline.ts';
 import { TrampolineCopies } from './trampoline-copies.ts';
 import type { TrampolineText } from './trampoline-frames.ts';
@@ -39,10 +40,16 @@ export class Copies {
   readonly #direct = new Map<bigint, number>();
   readonly #lengths = new Map<Registration, number>();
 
-  constructor(parts: CopiesParts) {
+  /** @param fork those of the machine that this one is a fork of */
+  constructor(parts: CopiesParts, fork?: { readonly from: Copies; readonly twins: Twins }) {
     this.#parts = parts;
-    this.#templates = new TrampolineCopies(parts.kernel, parts.returnThunk);
+    // a cache of what the kernel's version alone decides
+    this.#templates = fork === undefined ? new TrampolineCopies(parts.kernel, parts.returnThunk) : fork.from.#templates;
     for (const entry of Object.values(parts.callers.caller)) this.#entries.add(entry);
+    if (fork === undefined) return;
+    for (const entry of fork.from.#entries) this.#entries.add(entry);
+    for (const [target, count] of fork.from.#direct) this.#direct.set(target, count);
+    for (const [one, size] of fork.from.#lengths) this.#lengths.set(twinOf(one, fork.twins), size);
   }
 
   /** The trampoline that begins at an address: a common caller or a copy of one, or what sites are sent to directly. */

@@ -4,12 +4,13 @@ import type { Engine } from '../engine/engine.ts';
 import { type ErrnoName, SiteError } from '../errors.ts';
 import type { Faults } from '../faults.ts';
 import type { FrameRow } from '../image/unwind/frame-row.ts';
+import type { Twins } from '../twins.ts';
 import { FtraceCallers } from './callers.ts';
 import type { Arena, CodeArena } from './code-arena.ts';
 import { Copies } from './copies.ts';
 import { GuestOpsList } from './guest/ops-list.ts';
-import type { FtraceHash, Ops } from './ops.ts';
-import { type Registration, SiteRecord, type SiteState } from './record.ts';
+import { copyOps, type FtraceHash, type Ops } from './ops.ts';
+import { type Registration, SiteRecord, type SiteState, twinOf } from './record.ts';
 import { checkHashes, enterSites, leaveSites } from './sharing.ts';
 import { callBytes, NOP5, verifySite } from './site.ts';
 import type { KernelVersion } from './trampoline.ts';
@@ -68,18 +69,32 @@ export class Ftrace {
   #dead = false;
   #enabled = true;
 
-  constructor(parts: FtraceParts) {
+  /** @param fork that of the machine that this one is a fork of */
+  constructor(parts: FtraceParts, fork?: { readonly from: Ftrace; readonly twins: Twins }) {
     const { engine, kernel, returnThunk, guestList } = parts;
     this.#parts = parts;
-    const callers = new FtraceCallers({ engine, kernel, address: parts.callers, returnThunk });
+    const callers = new FtraceCallers({ engine, kernel, address: parts.callers, returnThunk }, fork?.from.callers);
     this.callers = callers;
-    this.#text = new TrampolineText(kernel);
+    this.#text = new TrampolineText(kernel, fork === undefined ? undefined : fork.from.#text);
     for (const kind of ['args', 'regs'] as const) {
       this.#text.placeRows(callers.caller[kind], commonRows(kind, kernel));
     }
     this.#text.placeRows(callers.stub, callers.helperRows);
-    this.#copies = new Copies({ ...parts, callers, text: this.#text });
-    this.#list = guestList && new GuestOpsList(engine, guestList.heap, guestList.head);
+    const copies = fork && { from: fork.from.#copies, twins: fork.twins };
+    this.#copies = new Copies({ ...parts, callers, text: this.#text }, copies);
+    const list = fork && { from: fork.from.#list, twins: fork.twins };
+    this.#list = guestList && new GuestOpsList(engine, guestList.heap, guestList.head, list);
+    if (fork !== undefined) this.#adopt(fork.from, fork.twins);
+  }
+
+  #adopt(from: Ftrace, twins: Twins): void {
+    for (const [site, record] of from.#sites) this.#sites.set(site, record?.copy(twins));
+    for (const [ops, one] of from.#registered) this.#registered.set(twins.of(ops, copyOps), twinOf(one, twins));
+    this.#next = from.#next;
+    this.#others = from.#others;
+    this.#changes = from.#changes;
+    this.#dead = from.#dead;
+    this.#enabled = from.#enabled;
   }
 
   /**

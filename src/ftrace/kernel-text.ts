@@ -24,8 +24,8 @@ export interface KernelText {
   readonly end: bigint;
 }
 
-/** Writes the routines at `address`, which is mapped and has `KERNEL_TEXT_SIZE` bytes. */
-export function writeKernelText(engine: Engine, address: bigint): KernelText {
+/** Writes the routines at `address`, which is mapped and has `KERNEL_TEXT_SIZE` bytes; without an engine they are there. */
+export function writeKernelText(engine: Engine | undefined, address: bigint): KernelText {
   const { bytes, labels } = assemble(address, [
     ...routine(GATE, [...Array(GATE_SIZE)].map(int3)),
     ...routine(RETURN_HERE, [int3()]),
@@ -35,7 +35,7 @@ export function writeKernelText(engine: Engine, address: bigint): KernelText {
     ...routine('__stack_chk_fail', [ud2()]),
     ...THUNK_REGS.flatMap((reg) => [...routine(`__x86_indirect_thunk_${reg}`, retpoline(reg))]),
   ]);
-  engine.write(address, bytes);
+  engine?.write(address, bytes);
   const named = [...labels].filter(([name]) => !name.startsWith('.'));
   const depths = new Map(named.map(([, offset]) => [address + BigInt(offset), 0]));
   for (const reg of THUNK_REGS) {

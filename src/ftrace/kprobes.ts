@@ -1,10 +1,11 @@
 // kprobes on function entries: all share two ops, one of which changes ip (arm_kprobe_ftrace, F42).
 import type { Engine } from '../engine/engine.ts';
+import type { Twins } from '../twins.ts';
 import type { Ftrace } from './ftrace.ts';
 import { LAYOUT } from './guest/handler.generated.ts';
 import type { Handlers } from './guest/handlers.ts';
 import { readU64, Struct, writeU64 } from './guest/memory.ts';
-import { Ops } from './ops.ts';
+import { copyOps, Ops } from './ops.ts';
 
 /** What kprobes work with. */
 export interface KprobeParts {
@@ -13,19 +14,23 @@ export interface KprobeParts {
   readonly handlers: Handlers;
 }
 
+/** A probe: its struct in guest memory. */
+interface Probe {
+  readonly place: bigint;
+  readonly site: bigint;
+}
+
 /** The probes that were armed together. */
 export interface KprobeSet {
   readonly ops: Ops;
-  counts(): { calls: bigint; missed: bigint };
-  /** @throws {SiteError} as `Ftrace.unregister`; nothing is changed then */
-  disarm(): void;
+  readonly probes: readonly Probe[];
 }
 
 /** One ops with its probes: a list in guest memory, the newest first. */
 interface Shared {
   readonly ops: Ops;
   readonly place: bigint;
-  probes: readonly { readonly place: bigint; readonly site: bigint }[];
+  probes: readonly Probe[];
 }
 
 /** The two ops of one guest; each is made when it is first needed. */
@@ -33,8 +38,13 @@ export class KprobeOps {
   readonly #parts: KprobeParts;
   readonly #shared = new Map<boolean, Shared>();
 
-  constructor(parts: KprobeParts) {
+  /** @param fork those of the machine that this one is a fork of */
+  constructor(parts: KprobeParts, fork?: { readonly from: KprobeOps; readonly twins: Twins }) {
     this.#parts = parts;
+    if (fork === undefined) return;
+    for (const [ipmodify, { ops, place, probes }] of fork.from.#shared) {
+      this.#shared.set(ipmodify, { ops: fork.twins.of(ops, copyOps), place, probes });
+    }
   }
 
   /**
@@ -48,7 +58,7 @@ export class KprobeOps {
     const { engine, handlers } = this.#parts;
     const shared = this.#sharedOps(post !== 0n);
     const old = shared.probes;
-    const added: { place: bigint; site: bigint }[] = [];
+    const added: Probe[] = [];
     try {
       for (const site of sites) {
         const place = handlers.heap.allocate(LAYOUT.probe);
@@ -66,26 +76,32 @@ export class KprobeOps {
       for (const { place } of added) handlers.heap.free(place, LAYOUT.probe);
       throw error;
     }
+    return { ops: shared.ops, probes: added };
+  }
+
+  /** How often probes were hit, and how often from inside a handler. */
+  counts({ probes }: KprobeSet): { calls: bigint; missed: bigint } {
     const sum = (offset: number): bigint =>
-      added.reduce((total, { place }) => total + readU64(engine, place + BigInt(offset)), 0n);
-    return {
-      ops: shared.ops,
-      counts: () => ({ calls: sum(LAYOUT.probeHits), missed: sum(LAYOUT.probeMissed) }),
-      disarm: () => {
-        const before = shared.probes;
-        this.#link(
-          shared,
-          before.filter((probe) => !added.includes(probe)),
-        );
-        try {
-          this.#follow(shared);
-        } catch (error) {
-          this.#link(shared, before);
-          throw error;
-        }
-        for (const { place } of added) handlers.heap.free(place, LAYOUT.probe);
-      },
-    };
+      probes.reduce((total, { place }) => total + readU64(this.#parts.engine, place + BigInt(offset)), 0n);
+    return { calls: sum(LAYOUT.probeHits), missed: sum(LAYOUT.probeMissed) };
+  }
+
+  /** @throws {SiteError} as `Ftrace.unregister`; nothing is changed then */
+  disarm({ ops, probes }: KprobeSet): void {
+    const shared = [...this.#shared.values()].find((one) => one.ops === ops);
+    if (shared === undefined) return;
+    const before = shared.probes;
+    this.#link(
+      shared,
+      before.filter((probe) => !probes.includes(probe)),
+    );
+    try {
+      this.#follow(shared);
+    } catch (error) {
+      this.#link(shared, before);
+      throw error;
+    }
+    for (const { place } of probes) this.#parts.handlers.heap.free(place, LAYOUT.probe);
   }
 
   /** Has the ops trace where its probes are; the first one registers it, the last one unregisters it. */

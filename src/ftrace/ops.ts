@@ -55,16 +55,18 @@ export class Ops {
   /** It must not be registered again (F38). */
   deleted = false;
 
-  constructor(parts: OpsParts) {
+  /** @param parts or the ops of which this one is a copy */
+  constructor(parts: OpsParts | Ops) {
     this.name = parts.name;
-    this.flags = new Set(parts.flags);
+    this.flags = parts instanceof Ops ? parts.flags : new Set(parts.flags);
     this.func = parts.func;
     this.place = parts.place;
     this.inText = parts.inText ?? false;
     this.directCall = parts.directCall;
     this.opsFunc = parts.opsFunc;
-    this.filter = new Set(parts.filter);
-    this.notrace = new Set(parts.notrace);
+    // a hash is replaced, never changed
+    this.filter = parts instanceof Ops ? parts.filter : new Set(parts.filter);
+    this.notrace = parts instanceof Ops ? parts.notrace : new Set(parts.notrace);
   }
 
   has(flag: OpsFlag): boolean {
@@ -75,4 +77,11 @@ export class Ops {
   traces(site: bigint): boolean {
     return (this.filter.size === 0 || this.filter.has(site)) && !this.notrace.has(site);
   }
+}
+
+/** The ops of a fork that stands for one of its parent. */
+export function copyOps(ops: Ops): Ops {
+  const copy = new Ops(ops);
+  copy.deleted = ops.deleted;
+  return copy;
 }

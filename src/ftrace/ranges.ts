@@ -8,8 +8,15 @@ export interface Range {
 
 /** Ranges that do not overlap; touching ones count as one where a walk crosses them. */
 export class RangeSet {
-  #ranges: Range[] = [];
-  #version = 0;
+  #ranges: readonly Range[];
+  #version: number;
+
+  /** @param from those of the machine that this one is a fork of */
+  constructor(from?: RangeSet) {
+    // each change makes a new list
+    this.#ranges = from === undefined ? [] : from.#ranges;
+    this.#version = from === undefined ? 0 : from.#version;
+  }
 
   /** Differs after each change. */
   get version(): number {

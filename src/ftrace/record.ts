@@ -1,6 +1,8 @@
 // The record of a site (struct dyn_ftrace): who uses it, what it should call and what its text says (F33, F36).
+
+import type { Twins } from '../twins.ts';
 import type { FtraceCallers } from './callers.ts';
-import type { Ops } from './ops.ts';
+import { copyOps, type Ops } from './ops.ts';
 import { NOP5 } from './site.ts';
 import type { KernelVersion } from './trampoline.ts';
 
@@ -38,6 +40,11 @@ export interface Registration {
   readonly trampoline: bigint | undefined;
 }
 
+/** The registration of a fork that stands for one of its parent. */
+export function twinOf(registration: Registration, twins: Twins): Registration {
+  return twins.of(registration, (one) => ({ ...one, ops: twins.of(one.ops, copyOps) }));
+}
+
 /** What a site is seen to be. */
 export interface SiteState {
   readonly address: bigint;
@@ -63,6 +70,19 @@ export class SiteRecord {
   #enabled: ReadonlySet<RecordFlag> = new Set();
   #touched = false;
   #modified = false;
+
+  /** The record of a fork. */
+  copy(twins: Twins): SiteRecord {
+    const copy = new SiteRecord();
+    copy.users = this.users.map((user) => twinOf(user, twins));
+    copy.disabled = this.disabled;
+    copy.calls = this.calls;
+    copy.text = this.text;
+    copy.#enabled = this.#enabled;
+    copy.#touched = this.#touched;
+    copy.#modified = this.#modified;
+    return copy;
+  }
 
   /** ftrace_get_addr_new: what the site should call (F33); undefined: nothing. */
   wanted(callers: FtraceCallers): bigint | undefined {

@@ -1,13 +1,14 @@
 // Named users of ftrace beside livepatch: function tracers, direct calls, function graph and kprobes.
 import type { Engine } from '../engine/engine.ts';
 import { type ErrnoName, TrampolineError } from '../errors.ts';
+import type { Twins } from '../twins.ts';
 import { type Pattern, readPattern, type Traceable } from './filter.ts';
 import type { Ftrace } from './ftrace.ts';
 import { LAYOUT } from './guest/handler.generated.ts';
 import type { Handlers } from './guest/handlers.ts';
 import { readU64, Struct } from './guest/memory.ts';
-import { KprobeOps } from './kprobes.ts';
-import { Ops, type OpsFlag } from './ops.ts';
+import { KprobeOps, type KprobeSet } from './kprobes.ts';
+import { copyOps, Ops, type OpsFlag } from './ops.ts';
 import type { TracerCounts, TracerFunction, TracerKind, TracerSpec } from './tracer-spec.ts';
 
 /** What tracers work with. */
@@ -22,22 +23,40 @@ export interface TracersParts<Host> {
   address(target: string | bigint): bigint;
   /** True while a guest run has the CPU. */
   busy(): boolean;
-  /** Gives a host function an address in the guest; `otherwise` is in eax where it returns nothing. */
-  serve(func: Host, options: { mayChangeIp: boolean; otherwise: number }): bigint;
+  /** Acts; until it is done, the machine is in between two states. */
+  change(act: () => void): void;
+  /** Gives a host function an address in the guest. */
+  serve(func: Host, options: ServeOptions): bigint;
+  /** The same in a fork, at the address that it has there already. */
+  serveAgain(address: bigint, func: Host, options: ServeOptions): void;
   unserve(address: bigint): void;
 }
 
+/** How a host function is served: whether it may change ip, and what is in eax where it returns nothing. */
+export interface ServeOptions {
+  readonly mayChangeIp: boolean;
+  readonly otherwise: number;
+}
+
+/** What a tracer has of the machine, in the order of its making: given back in reverse. */
+type Owned<Host> =
+  | { readonly kind: 'struct'; readonly place: bigint; readonly size: number }
+  | { readonly kind: 'graph'; readonly place: bigint }
+  | { readonly kind: 'host'; readonly address: bigint; readonly func: Host; readonly options: ServeOptions };
+
 /** A tracer while it is registered. */
-interface Tracer {
+interface Tracer<Host> {
   readonly kind: TracerKind;
   /** Its ops; of a kprobe the one that it shares with others. */
   readonly ops: Ops;
   /** Patterns for modules that are not loaded yet. */
   waiting: readonly Pattern[];
-  counts(): TracerCounts;
-  sites(): Iterable<bigint>;
-  /** Unregisters; nothing is changed where it throws. */
-  remove(): void;
+  /** Of a kprobe. */
+  readonly probes: { readonly set: KprobeSet; readonly sites: ReadonlySet<bigint> } | undefined;
+  /** Where its ops lies, and of a graph tracer its struct fgraph. */
+  readonly place: bigint;
+  readonly graph: bigint;
+  readonly owned: readonly Owned<Host>[];
 }
 
 /** A filter as addresses. */
@@ -49,13 +68,27 @@ interface Resolved {
 /** The tracers of one machine, by name. */
 export class Tracers<Host> {
   readonly #parts: TracersParts<Host>;
-  readonly #tracers = new Map<string, Tracer>();
+  readonly #tracers = new Map<string, Tracer<Host>>();
   readonly #kprobes: KprobeOps;
 
-  constructor(parts: TracersParts<Host>) {
+  /** @param fork those of the machine that this one is a fork of; host functions are common */
+  constructor(parts: TracersParts<Host>, fork?: { readonly from: Tracers<Host>; readonly twins: Twins }) {
     this.#parts = parts;
     const { engine, ftrace, handlers } = parts;
-    this.#kprobes = new KprobeOps({ engine, ftrace, handlers });
+    const kprobes = fork && { from: fork.from.#kprobes, twins: fork.twins };
+    this.#kprobes = new KprobeOps({ engine, ftrace, handlers }, kprobes);
+    if (fork !== undefined) this.#adopt(fork.from, fork.twins);
+  }
+
+  #adopt(from: Tracers<Host>, twins: Twins): void {
+    for (const [name, tracer] of from.#tracers) {
+      const ops = twins.of(tracer.ops, copyOps);
+      const probes = tracer.probes && { ...tracer.probes, set: { ...tracer.probes.set, ops } };
+      this.#tracers.set(name, { ...tracer, ops, probes });
+      for (const one of tracer.owned) {
+        if (one.kind === 'host') this.#parts.serveAgain(one.address, one.func, one.options);
+      }
+    }
   }
 
   /** Names in the order of adding. */
@@ -76,13 +109,15 @@ export class Tracers<Host> {
     if (this.#parts.busy()) throw refusal('EBUSY', 'the machine is running a call');
     if (this.#tracers.has(name)) throw refusal('EEXIST', `there is a tracer '${name}'`);
     checkSpec(spec, kind);
-    const undo: (() => void)[] = [];
-    try {
-      this.#tracers.set(name, this.#make(spec, kind, undo));
-    } catch (error) {
-      for (const step of undo.reverse()) step();
-      throw error;
-    }
+    const owned: Owned<Host>[] = [];
+    this.#parts.change(() => {
+      try {
+        this.#tracers.set(name, this.#make(spec, kind, owned));
+      } catch (error) {
+        this.#giveBack(owned);
+        throw error;
+      }
+    });
   }
 
   /**
@@ -92,18 +127,34 @@ export class Tracers<Host> {
    */
   remove(name: string): void {
     if (this.#parts.busy()) throw refusal('EBUSY', 'the machine is running a call');
-    this.#need(name).remove();
-    this.#tracers.delete(name);
+    const { ops, probes, owned } = this.#need(name);
+    this.#parts.change(() => {
+      if (probes !== undefined) this.#kprobes.disarm(probes.set);
+      else {
+        this.#parts.ftrace.unregister(ops);
+        ops.deleted = true;
+      }
+      this.#giveBack(owned);
+      this.#tracers.delete(name);
+    });
   }
 
   /** What a tracer has seen. @throws {TrampolineError} ENOENT no tracer has that name */
   counts(name: string): TracerCounts {
-    return this.#need(name).counts();
+    const { probes, place, graph } = this.#need(name);
+    if (probes !== undefined) return { ...this.#kprobes.counts(probes.set), returns: 0n };
+    const field = (at: bigint, offset: number): bigint => readU64(this.#parts.engine, at + BigInt(offset));
+    return {
+      calls: field(place, LAYOUT.opsCount),
+      returns: graph === 0n ? 0n : field(graph, LAYOUT.graphReturns),
+      missed: graph === 0n ? 0n : field(graph, LAYOUT.graphOverrun),
+    };
   }
 
   /** The sites that a tracer's filter names; none: all. @throws {TrampolineError} ENOENT no tracer has that name */
   sites(name: string): bigint[] {
-    return [...this.#need(name).sites()];
+    const { probes, ops } = this.#need(name);
+    return live(probes === undefined ? ops.filter : probes.sites);
   }
 
   /** The ops of a tracer; kprobes share theirs. @throws {TrampolineError} ENOENT no tracer has that name */
@@ -120,7 +171,8 @@ export class Tracers<Host> {
     const tracer = this.#need(name);
     if (tracer.kind === 'kprobe') throw refusal('EINVAL', `'${name}' is a kprobe, which stays where it is`);
     const resolved = this.#resolve(filter, tracer.kind);
-    this.#parts.ftrace.setFilter(tracer.ops, resolved.sites, this.#resolve(notrace, tracer.kind).sites);
+    const without = this.#resolve(notrace, tracer.kind).sites;
+    this.#parts.change(() => this.#parts.ftrace.setFilter(tracer.ops, resolved.sites, without));
     tracer.waiting = resolved.waiting;
   }
 
@@ -138,18 +190,21 @@ export class Tracers<Host> {
     }
   }
 
-  #make(spec: TracerSpec<Host>, kind: TracerKind, undo: (() => void)[]): Tracer {
+  #make(spec: TracerSpec<Host>, kind: TracerKind, owned: Owned<Host>[]): Tracer<Host> {
     const { ftrace, engine } = this.#parts;
     const filter = this.#resolve(spec.filter ?? [], kind);
     const notrace = this.#resolve(spec.notrace ?? [], kind);
     const mayChangeIp = kind === 'kprobe' || spec.flags?.includes('IPMODIFY') === true;
     const options = { mayChangeIp, otherwise: kind === 'graph' ? 1 : 0 };
-    const target = this.#guestFunction(spec.target, options, undo);
-    const postTarget = this.#guestFunction(spec.postTarget, options, undo);
-    if (kind === 'kprobe') return this.#kprobe(filter, target, postTarget, undo);
-    const graph = kind === 'graph' ? this.#makeGraph(target, postTarget, undo) : 0n;
+    const target = this.#guestFunction(spec.target, options, owned);
+    const postTarget = this.#guestFunction(spec.postTarget, options, owned);
+    if (kind === 'kprobe') {
+      const set = this.#kprobes.arm(filter.sites, target ?? 0n, postTarget ?? 0n);
+      return { kind, ops: set.ops, waiting: [], probes: { set, sites: filter.sites }, place: 0n, graph: 0n, owned };
+    }
+    const graph = kind === 'graph' ? this.#makeGraph(target, postTarget, owned) : 0n;
     const { func, extra, flags } = this.#behaviour(kind, target, graph);
-    const place = this.#allocate(LAYOUT.ops, undo);
+    const place = this.#allocate(LAYOUT.ops, owned);
     const struct = new Struct(LAYOUT.ops).u64(LAYOUT.opsExtra, extra);
     engine.write(place, struct.bytes);
     const ops = new Ops({
@@ -159,40 +214,17 @@ export class Tracers<Host> {
       ...(spec.opsFunc === undefined ? {} : { opsFunc: spec.opsFunc }),
     });
     ftrace.register(ops);
-    const field = (at: bigint, offset: number): bigint => readU64(engine, at + BigInt(offset));
-    return {
-      ...{ kind, ops, waiting: filter.waiting },
-      counts: () => ({
-        calls: field(place, LAYOUT.opsCount),
-        returns: graph === 0n ? 0n : field(graph, LAYOUT.graphReturns),
-        missed: graph === 0n ? 0n : field(graph, LAYOUT.graphOverrun),
-      }),
-      sites: () => live(ops.filter),
-      remove: () => {
-        ftrace.unregister(ops);
-        ops.deleted = true;
-        if (kind === 'graph') this.#parts.handlers.shadowStacks.clearUser(graph);
-        for (const step of [...undo].reverse()) step();
-      },
-    };
+    return { kind, ops, waiting: filter.waiting, probes: undefined, place, graph, owned };
   }
 
-  #kprobe(
-    { sites }: Resolved,
-    pre: bigint | undefined,
-    post: bigint | undefined,
-    undo: readonly (() => void)[],
-  ): Tracer {
-    const set = this.#kprobes.arm(sites, pre ?? 0n, post ?? 0n);
-    return {
-      ...{ kind: 'kprobe', ops: set.ops, waiting: [] },
-      counts: () => ({ ...set.counts(), returns: 0n }),
-      sites: () => live(sites),
-      remove: () => {
-        set.disarm();
-        for (const step of [...undo].reverse()) step();
-      },
-    };
+  /** In reverse, as it was made. */
+  #giveBack(owned: readonly Owned<Host>[]): void {
+    const { handlers, unserve } = this.#parts;
+    for (const one of [...owned].reverse()) {
+      if (one.kind === 'struct') handlers.heap.free(one.place, one.size);
+      else if (one.kind === 'graph') handlers.shadowStacks.clearUser(one.place);
+      else unserve(one.address);
+    }
   }
 
   /** What the kernel registers for each kind. */
@@ -215,34 +247,33 @@ export class Tracers<Host> {
   }
 
   /** The struct fgraph of the one graph tracer that there may be (register_ftrace_graph of 6.1). */
-  #makeGraph(entry: bigint | undefined, exit: bigint | undefined, undo: (() => void)[]): bigint {
+  #makeGraph(entry: bigint | undefined, exit: bigint | undefined, owned: Owned<Host>[]): bigint {
     const other = [...this.#tracers].find(([, tracer]) => tracer.kind === 'graph');
     if (other !== undefined) throw refusal('EBUSY', `there is a graph tracer, '${other[0]}'`);
-    const place = this.#allocate(LAYOUT.graph, undo);
+    const place = this.#allocate(LAYOUT.graph, owned);
     const struct = new Struct(LAYOUT.graph).u64(LAYOUT.graphEntry, entry ?? 0n).u64(LAYOUT.graphReturn, exit ?? 0n);
     this.#parts.engine.write(place, struct.bytes);
     // a function may be hooked as soon as the first site is changed
     this.#parts.handlers.shadowStacks.setUser(place);
-    undo.push(() => this.#parts.handlers.shadowStacks.clearUser(place));
+    owned.push({ kind: 'graph', place });
     return place;
   }
 
-  #allocate(size: number, undo: (() => void)[]): bigint {
-    const { heap } = this.#parts.handlers;
-    const place = heap.allocate(size);
-    undo.push(() => heap.free(place, size));
+  #allocate(size: number, owned: Owned<Host>[]): bigint {
+    const place = this.#parts.handlers.heap.allocate(size);
+    owned.push({ kind: 'struct', place, size });
     return place;
   }
 
   #guestFunction(
     func: TracerFunction<Host> | undefined,
-    options: { mayChangeIp: boolean; otherwise: number },
-    undo: (() => void)[],
+    options: ServeOptions,
+    owned: Owned<Host>[],
   ): bigint | undefined {
     if (func === undefined) return undefined;
     if (typeof func === 'string' || typeof func === 'bigint') return this.#parts.address(func);
     const address = this.#parts.serve(func, options);
-    undo.push(() => this.#parts.unserve(address));
+    owned.push({ kind: 'host', address, func, options });
     return address;
   }
 
@@ -269,7 +300,7 @@ export class Tracers<Host> {
     return { sites, waiting };
   }
 
-  #need(name: string): Tracer {
+  #need(name: string): Tracer<Host> {
     const tracer = this.#tracers.get(name);
     if (tracer === undefined) throw refusal('ENOENT', `there is no tracer '${name}'`);
     return tracer;

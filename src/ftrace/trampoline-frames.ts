@@ -79,12 +79,16 @@ const ALIGNMENT = 16n;
 export class TrampolineText {
   readonly #kernel: KernelVersion;
   /** By start; one that is gone stays until its place is used again, as no task can be in it. */
-  readonly #placed = new Map<bigint, ReadonlyMap<number, FrameRow>>();
-  readonly #rows = new Map<TrampolineKind, ReadonlyMap<number, FrameRow>>();
-  #longest = 0n;
+  readonly #placed: Map<bigint, ReadonlyMap<number, FrameRow>>;
+  readonly #rows: Map<TrampolineKind, ReadonlyMap<number, FrameRow>>;
+  #longest: bigint;
 
-  constructor(kernel: KernelVersion) {
+  /** @param from that of the machine that this one is a fork of */
+  constructor(kernel: KernelVersion, from?: TrampolineText) {
     this.#kernel = kernel;
+    this.#placed = new Map(from === undefined ? [] : from.#placed);
+    this.#rows = new Map(from === undefined ? [] : from.#rows);
+    this.#longest = from === undefined ? 0n : from.#longest;
   }
 
   /** Takes note of a trampoline. */

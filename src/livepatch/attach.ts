@@ -4,10 +4,11 @@ import type { Core } from '../core/core.ts';
 import { ERRNO, type ErrnoName, PatchError, SiteError, TrampolineError } from '../errors.ts';
 import type { Faults } from '../faults.ts';
 import type { Ftrace } from '../ftrace/ftrace.ts';
-import { Ops } from '../ftrace/ops.ts';
+import { copyOps, Ops } from '../ftrace/ops.ts';
 import type { TrampolineKind } from '../ftrace/trampoline.ts';
+import type { Twins } from '../twins.ts';
 import type { Log } from './log.ts';
-import type { Func, PatchObject } from './patch.ts';
+import { type Func, type PatchObject, twinOfFunc } from './patch.ts';
 
 /** What attaching takes. */
 export interface AttachParts {
@@ -43,8 +44,15 @@ export class FuncAttacher {
   #nextOwner = 1;
   #version = 0;
 
-  constructor(parts: AttachParts) {
+  /** @param fork that of the machine that this one is a fork of; handles are the same in its core */
+  constructor(parts: AttachParts, fork?: { readonly from: FuncAttacher; readonly twins: Twins }) {
     this.#parts = parts;
+    if (fork === undefined) return;
+    const { from, twins } = fork;
+    for (const [site, { ops, depth }] of from.#ops) this.#ops.set(site, { ops: twins.of(ops, copyOps), depth });
+    for (const [owner, func] of from.#owners) this.#owners.set(owner, twinOfFunc(func, twins));
+    this.#nextOwner = from.#nextOwner;
+    this.#version = from.#version;
   }
 
   /** The func stack of a site, newest first. */

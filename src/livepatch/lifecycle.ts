@@ -3,17 +3,18 @@ import type { Core } from '../core/core.ts';
 import { PatchError } from '../errors.ts';
 import type { Ftrace } from '../ftrace/ftrace.ts';
 import type { TrampolineKind } from '../ftrace/trampoline.ts';
+import type { Twins } from '../twins.ts';
 import { FuncAttacher } from './attach.ts';
 import { type CallbackParts, CallbackRunner } from './callbacks.ts';
 import { type InitParts, initPatch } from './init.ts';
 import type { ModuleParts } from './modules.ts';
-import { funcsOf, objectTitle, type Patch, type PatchObject, type PatchSpec } from './patch.ts';
+import { funcsOf, objectTitle, type Patch, type PatchObject, type PatchSpec, twinOfPatch } from './patch.ts';
 import { PatchList } from './patch-list.ts';
 import { type Policy, refuseToSkip, refuseToUndercut, registers } from './policy.ts';
 import type { StackTrace } from './stack-check.ts';
 import { isCompatible } from './states.ts';
 import type { Task, TaskList } from './tasks.ts';
-import { type Target, Transition } from './transition.ts';
+import { type Target, Transition, type TransitionParts } from './transition.ts';
 
 /** Who makes tasks switch: every operation that leaves a transition running, or only `switchTasks` and `tick`. */
 export type TransitionMode = 'auto' | 'manual';
@@ -38,17 +39,31 @@ export interface LivepatchParts extends InitParts, CallbackParts {
 
 /** The patches of one machine and the transition that runs, at most one. */
 export class Lifecycle {
-  readonly patches = new PatchList();
+  readonly patches: PatchList;
   readonly attacher: FuncAttacher;
   readonly callbacks: CallbackRunner;
   readonly #parts: LivepatchParts;
   #transition: Transition | undefined;
 
-  constructor(parts: LivepatchParts) {
+  /** @param fork that of the machine that this one is a fork of */
+  constructor(parts: LivepatchParts, fork?: { readonly from: Lifecycle; readonly twins: Twins }) {
     const { core, ftrace, log, faults, trampoline, guestOps } = parts;
     this.#parts = parts;
-    this.attacher = new FuncAttacher({ core, ftrace, log, faults, kind: trampoline, guestOps });
+    const { from, twins } = fork ?? {};
+    this.patches = new PatchList(fork && { from: fork.from.patches, twins: fork.twins });
+    this.attacher = new FuncAttacher(
+      { core, ftrace, log, faults, kind: trampoline, guestOps },
+      fork && { from: fork.from.attacher, twins: fork.twins },
+    );
     this.callbacks = new CallbackRunner(parts);
+    const running = from === undefined ? undefined : from.#transition;
+    if (running === undefined || twins === undefined) return;
+    this.#transition = new Transition(
+      twinOfPatch(running.patch, twins),
+      running.target,
+      this.#transitionParts(),
+      running,
+    );
   }
 
   /** The transition that runs, or undefined. */
@@ -237,13 +252,15 @@ export class Lifecycle {
   }
 
   #begin(patch: Patch, target: Target): Transition {
+    this.#transition = new Transition(patch, target, this.#transitionParts());
+    return this.#transition;
+  }
+
+  #transitionParts(): TransitionParts {
     const { core, tasks, log, isRunning, stackTrace } = this.#parts;
     const { attacher, callbacks } = this;
     const earlier = (one: Patch): readonly Patch[] => this.patches.earlier(one);
-    this.#transition = new Transition(patch, target, {
-      ...{ core, tasks, log, attacher, callbacks, isRunning, stackTrace, earlier },
-    });
-    return this.#transition;
+    return { core, tasks, log, attacher, callbacks, isRunning, stackTrace, earlier };
   }
 
   /** The first attempt to complete, right after a start. */

@@ -1,5 +1,6 @@
 // The patches of one machine as its users reach them: each operation whole, and none inside another.
 import { PatchError } from '../errors.ts';
+import type { Twins } from '../twins.ts';
 import type { StackEntry } from './attach.ts';
 import { Lifecycle, type LivepatchParts } from './lifecycle.ts';
 import { moduleComing, moduleGoing, verifyModule } from './modules.ts';
@@ -25,9 +26,16 @@ export class Livepatch {
   /** WARN_ON_ONCE of klp_get_prev_state. */
   #warnedOfState = false;
 
-  constructor(parts: LivepatchParts) {
+  /** @param fork that of the machine that this one is a fork of */
+  constructor(parts: LivepatchParts, fork?: { readonly from: Livepatch; readonly twins: Twins }) {
     this.#parts = parts;
-    this.#life = new Lifecycle(parts);
+    this.#life = new Lifecycle(parts, fork && { from: fork.from.#life, twins: fork.twins });
+    if (fork !== undefined) this.#warnedOfState = fork.from.#warnedOfState;
+  }
+
+  /** True inside an operation, which callbacks are. */
+  get busy(): boolean {
+    return this.#busy;
   }
 
   /** The listed patches (klp_patches) in the order of enabling; one that is being disabled is still among them. */

@@ -21,9 +21,11 @@ export class Log {
   readonly #debug: DebugLines;
   #lines: string[] = [];
 
-  constructor(onEvent?: EventHook, debug: DebugLines = 'selftests') {
+  /** @param from that of the machine that this one is a fork of */
+  constructor(onEvent?: EventHook, debug: DebugLines = 'selftests', from?: Log) {
     this.#onEvent = onEvent;
     this.#debug = debug;
+    if (from !== undefined) this.#lines = [...from.#lines];
   }
 
   /** Logs an event; the hook is told of all of them. */

@@ -1,6 +1,7 @@
 // The patches of a machine in the order of enabling (klp_patches), those that were replaced, and the modules inserted.
 import { PatchError } from '../errors.ts';
-import type { Patch } from './patch.ts';
+import type { Twins } from '../twins.ts';
+import { type Patch, twinOfPatch } from './patch.ts';
 
 /** The list of patches, by name as well as in order. */
 export class PatchList {
@@ -9,6 +10,15 @@ export class PatchList {
   readonly #replaced = new Map<string, Patch>();
   /** Patch modules that are inserted, and whether a patch holds its module. */
   readonly #inserted = new Map<string, { held: boolean }>();
+
+  /** @param fork that of the machine that this one is a fork of */
+  constructor(fork?: { readonly from: PatchList; readonly twins: Twins }) {
+    if (fork === undefined) return;
+    const { from, twins } = fork;
+    for (const [name, patch] of from.#patches) this.#patches.set(name, twinOfPatch(patch, twins));
+    for (const [name, patch] of from.#replaced) this.#replaced.set(name, twinOfPatch(patch, twins));
+    for (const [name, { held }] of from.#inserted) this.#inserted.set(name, { held });
+  }
 
   /** The patches, oldest first. */
   get all(): readonly Patch[] {

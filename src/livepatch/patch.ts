@@ -1,5 +1,6 @@
 // What a patch is: patch → object → func, as the caller writes it (L1–L4) and as it stands in the machine.
 import type { FuncHandle } from '../core/core.ts';
+import type { Twins } from '../twins.ts';
 
 /** One function to replace (L1). */
 export interface FuncSpec {
@@ -155,4 +156,20 @@ export function identityOf({ oldName, oldSympos }: Pick<Func, 'oldName' | 'oldSy
 /** Name and position, where 0 and 1 are the same (L24). */
 export function identity(name: string, sympos: number): string {
   return `${name},${sympos || 1}`;
+}
+
+/** The func of a fork that stands for one of its parent. */
+export function twinOfFunc(func: Func, twins: Twins): Func {
+  return twins.of(func, (one) => ({ ...one }));
+}
+
+/** The patch of a fork that stands for one of its parent. What the caller wrote of it is common. */
+export function twinOfPatch(patch: Patch, twins: Twins): Patch {
+  return twins.of(patch, (one) => {
+    const objects = one.objects.map((object) => ({
+      ...object,
+      funcs: object.funcs.map((func) => twinOfFunc(func, twins)),
+    }));
+    return { ...one, objects };
+  });
 }

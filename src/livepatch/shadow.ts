@@ -43,10 +43,12 @@ interface Variable {
 export class ShadowVariables {
   readonly #parts: ShadowParts;
   /** Key → variable, in the order of making. */
-  readonly #variables = new Map<string, Variable>();
+  readonly #variables: Map<string, Variable>;
 
-  constructor(parts: ShadowParts) {
+  /** @param from those of the machine that this one is a fork of */
+  constructor(parts: ShadowParts, from?: ShadowVariables) {
     this.#parts = parts;
+    this.#variables = new Map(from === undefined ? [] : from.#variables);
   }
 
   /** How many there are. */

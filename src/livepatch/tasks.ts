@@ -1,6 +1,7 @@
 // The tasks of a machine by name: who may call, and who must switch in a transition (L8, L71).
 import type { Core, TaskHandle } from '../core/core.ts';
 import { PatchError } from '../errors.ts';
+import type { Twins } from '../twins.ts';
 
 /** A task. */
 export interface Task {
@@ -16,15 +17,28 @@ export interface Task {
   pending: 'signal' | 'wakeup' | undefined;
 }
 
+/** The task of a fork that stands for one of its parent. */
+export function copyTask(task: Task): Task {
+  return { ...task };
+}
+
 /** All tasks of one machine, in the order of their making. */
 export class TaskList {
   readonly #core: Core;
   readonly #tasks = new Map<string, Task>();
   #nextPid = 1;
 
-  /** @param names `['init']` where there are none */
-  constructor(core: Core, names: readonly string[] = []) {
+  /**
+   * @param names `['init']` where there are none
+   * @param fork those of the machine that this one is a fork of: the same tasks, by the same handles
+   */
+  constructor(core: Core, names: readonly string[] = [], fork?: { readonly from: TaskList; readonly twins: Twins }) {
     this.#core = core;
+    if (fork !== undefined) {
+      for (const [name, task] of fork.from.#tasks) this.#tasks.set(name, fork.twins.of(task, copyTask));
+      this.#nextPid = fork.from.#nextPid;
+      return;
+    }
     for (const name of names.length === 0 ? ['init'] : names) this.#make(name);
   }
 

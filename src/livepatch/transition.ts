@@ -62,10 +62,15 @@ export class Transition {
   /** What is checked, as of a version of the func stacks. */
   #checked: { readonly target: Target; readonly version: number; readonly ranges: CheckedRanges } | undefined;
 
-  constructor(patch: Patch, target: Target, parts: TransitionParts) {
+  /** @param from the one of the machine that this one is a fork of, with its patch as it is here: it goes on */
+  constructor(patch: Patch, target: Target, parts: TransitionParts, from?: Transition) {
     this.patch = patch;
     this.#parts = parts;
     this.#target = target;
+    if (from !== undefined) {
+      this.#tries = from.#tries;
+      return;
+    }
     parts.log.emit({ kind: 'initializing', patch: patch.name, target });
     parts.core.setPatchStateAll(other(target));
     for (const func of funcsOf(patch)) parts.attacher.setTransition(func, true);

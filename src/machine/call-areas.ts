@@ -28,11 +28,15 @@ export class CallAreas {
   #free: CallArea[];
   #made = 1;
 
-  /** The first area is mapped already. */
-  constructor(engine: Engine, { stack, data }: GuestMap) {
+  /**
+   * The first area is mapped already.
+   * @param from those of the machine that this one is a fork of
+   */
+  constructor(engine: Engine, { stack, data }: GuestMap, from?: CallAreas) {
     this.#engine = engine;
     this.#first = { stack, data };
-    this.#free = [this.#first];
+    this.#free = from === undefined ? [this.#first] : [...from.#free];
+    if (from !== undefined) this.#made = from.#made;
   }
 
   /** How many are mapped. Set back to fewer where those after them were unmapped; none may be in use then. */

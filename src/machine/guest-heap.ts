@@ -16,13 +16,17 @@ export class GuestHeap {
   readonly #engine: Engine;
   readonly #arena: Arena;
   /** Address → bytes, of what is in use. */
-  readonly #live = new Map<bigint, number>();
-  readonly #freed = new Set<bigint>();
-  #total = 0;
+  readonly #live: Map<bigint, number>;
+  readonly #freed: Set<bigint>;
+  #total: number;
 
-  constructor(engine: Engine, arena: Arena) {
+  /** @param from that of the machine that this one is a fork of */
+  constructor(engine: Engine, arena: Arena, from?: GuestHeap) {
     this.#engine = engine;
     this.#arena = arena;
+    this.#live = new Map(from === undefined ? [] : from.#live);
+    this.#freed = new Set(from === undefined ? [] : from.#freed);
+    this.#total = from === undefined ? 0 : from.#total;
   }
 
   /** Bytes in use. */

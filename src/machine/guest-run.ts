@@ -6,6 +6,7 @@ import type { ArrivalWatch } from '../ftrace/arrival.ts';
 import type { Task } from '../livepatch/tasks.ts';
 import type { Arrival } from './call.ts';
 import type { CpuState } from './cpu-state.ts';
+import type { Location } from './images.ts';
 
 /** How a run is made. */
 export interface GuestRunParts {
@@ -53,12 +54,30 @@ export class GuestRun {
   /** In order; those of calls that a handler made before the call itself arrived are nested. */
   readonly arrivals: { arrival: Arrival; dispatched: boolean; nested: boolean }[] = [];
   watch: ArrivalWatch | undefined;
+  /** Whom the caller has told of arrivals. */
+  onArrival: ((arrival: Location) => void) | undefined;
   models: Models | undefined;
   /** Arrivals are found block by block, though the engine could find them itself: its handlers may lie anywhere. */
   followed = false;
 
   constructor(parts: GuestRunParts) {
     this.parts = parts;
+  }
+
+  /** The run of a fork, of the same task there; how it is watched is left to whoever has the engine. */
+  copy(task: Task): GuestRun {
+    const copy = new GuestRun({ ...this.parts, task });
+    copy.instructions = this.instructions;
+    copy.cpu = this.cpu;
+    copy.preemptCount = this.preemptCount;
+    copy.parked = this.parked;
+    copy.pieces = this.pieces;
+    copy.stepped = this.stepped;
+    copy.resumed = this.resumed;
+    copy.stopAt = this.stopAt;
+    copy.followed = this.followed;
+    copy.arrivals.push(...this.arrivals);
+    return copy;
   }
 
   /** Where the call itself arrived; undefined before. */

@@ -4,6 +4,7 @@ import { EngineError } from '../errors.ts';
 import type { CodeArena } from '../ftrace/code-arena.ts';
 import { readU64, writeU64 } from '../ftrace/guest/memory.ts';
 import { PT_REGS } from '../ftrace/pt-regs.ts';
+import type { ServeOptions } from '../ftrace/tracers.ts';
 import type { Runner } from './runner.ts';
 import { SERVICE_STUB, type ServiceCall } from './services.ts';
 
@@ -90,20 +91,25 @@ export function serveHandler(
   runner: Runner,
   arena: CodeArena,
 ): {
-  serve(func: HostHandler, options: { mayChangeIp: boolean; otherwise: number }): bigint;
+  serve(func: HostHandler, options: ServeOptions): bigint;
+  serveAgain(address: bigint, func: HostHandler, options: ServeOptions): void;
   unserve(address: bigint): void;
 } {
+  const serveAgain = (address: bigint, func: HostHandler, { mayChangeIp, otherwise }: ServeOptions): void => {
+    const service = (call: ServiceCall): bigint => {
+      const result = func(new HandlerCall(engine, call, mayChangeIp));
+      return BigInt(typeof result === 'number' ? result : otherwise);
+    };
+    runner.serve(address, service, true);
+  };
   return {
-    serve: (func, { mayChangeIp, otherwise }) => {
+    serve: (func, options) => {
       const address = arena.allocate(SERVICE_STUB.length);
       engine.write(address, SERVICE_STUB);
-      const service = (call: ServiceCall): bigint => {
-        const result = func(new HandlerCall(engine, call, mayChangeIp));
-        return BigInt(typeof result === 'number' ? result : otherwise);
-      };
-      runner.serve(address, service, true);
+      serveAgain(address, func, options);
       return address;
     },
+    serveAgain,
     unserve: (address) => {
       runner.unserve(address);
       arena.free(address, SERVICE_STUB.length);

@@ -53,18 +53,26 @@ const MODULE_STATES: readonly ModuleState[] = ['LIVE', 'COMING', 'GOING'];
 export class Images {
   readonly #engine: Engine;
   readonly #routines: ReadonlyMap<string, bigint>;
-  readonly #images = new Map<string, LoadedImage>();
+  readonly #images: Map<string, LoadedImage>;
   readonly #kinds = new WeakMap<LoadedImage, ImageKind>();
   readonly #modules = new Map<string, { state: ModuleState; exit: ModuleRoutine | undefined }>();
   readonly #guestMap: GuestMap;
   readonly #next: Record<'kernelText' | 'modules', bigint>;
 
-  /** @param routines what every image may import, by name */
-  constructor(engine: Engine, routines: ReadonlyMap<string, bigint>, map: GuestMap) {
+  /**
+   * @param routines what every image may import, by name
+   * @param from those of the machine that this one is a fork of; a loaded image never changes, so it is common
+   */
+  constructor(engine: Engine, routines: ReadonlyMap<string, bigint>, map: GuestMap, from?: Images) {
     this.#engine = engine;
     this.#routines = routines;
     this.#guestMap = map;
+    this.#images = new Map(from === undefined ? [] : from.#images);
     this.#next = { kernelText: map.kernelText.base, modules: map.modules.base };
+    if (from === undefined) return;
+    Object.assign(this.#next, from.#next);
+    for (const image of this.#images.values()) this.#kinds.set(image, from.kindOf(image) ?? 'code');
+    for (const [name, { state, exit }] of from.#modules) this.#modules.set(name, { state, exit });
   }
 
   /** All images in the order of loading. */

@@ -61,8 +61,10 @@ export class ParameterValues {
   /** Texts that were allocated, by the pointer that holds them. */
   readonly #texts = new Map<string, Map<bigint, bigint>>();
 
-  constructor(parts: ParameterParts) {
+  /** @param from those of the machine that this one is a fork of */
+  constructor(parts: ParameterParts, from?: ParameterValues) {
     this.#parts = parts;
+    if (from !== undefined) for (const [module, texts] of from.#texts) this.#texts.set(module, new Map(texts));
   }
 
   /** Frees what the parameters of a module have allocated. */

@@ -18,9 +18,10 @@ export class ModuleParameters {
   readonly #parts: ParameterParts;
   readonly #values: ParameterValues;
 
-  constructor(parts: ParameterParts) {
+  /** @param from those of the machine that this one is a fork of */
+  constructor(parts: ParameterParts, from?: ModuleParameters) {
     this.#parts = parts;
-    this.#values = new ParameterValues(parts);
+    this.#values = new ParameterValues(parts, from === undefined ? undefined : from.#values);
   }
 
   /**

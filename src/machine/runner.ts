@@ -11,10 +11,11 @@ import {
 } from '../engine/engine.ts';
 import { Models } from '../engine/models.ts';
 import { EngineError } from '../errors.ts';
-import { type ArrivalGuest, ArrivalWatch } from '../ftrace/arrival.ts';
+import { type ArrivalGuest, ArrivalWatch, type ArrivalWatchParts } from '../ftrace/arrival.ts';
 import type { Handlers } from '../ftrace/guest/handlers.ts';
 import type { Range } from '../ftrace/ranges.ts';
-import type { Task, TaskList } from '../livepatch/tasks.ts';
+import { copyTask, type Task, type TaskList } from '../livepatch/tasks.ts';
+import type { Twins } from '../twins.ts';
 import { decode } from '../x86/decode.ts';
 import { ARGUMENT_REGISTERS, ARRIVING_REGISTERS, type Argument, isDouble, prepareCall } from './arguments.ts';
 import type { Arrival, CallOptions, CallResult } from './call.ts';
@@ -78,9 +79,30 @@ export class Runner {
   #glueKnown = -1;
   #served = 0;
 
-  constructor(parts: RunnerParts) {
+  /**
+   * @param fork that of the machine that this one is a fork of: tasks that are parked there, are parked here. What it
+   * serves is to be served anew.
+   */
+  constructor(parts: RunnerParts, fork?: { readonly from: Runner; readonly twins: Twins }) {
     this.#parts = parts;
-    this.areas = new CallAreas(parts.engine, parts.map);
+    this.areas = new CallAreas(parts.engine, parts.map, fork?.from.areas);
+    if (fork === undefined) return;
+    const { from, twins } = fork;
+    this.#glueKnown = from.#glueKnown;
+    this.#served = from.#served;
+    from.#reclaim();
+    for (const [task, { area, runs }] of from.#tasks) {
+      const twin = twins.of(task, copyTask);
+      this.#tasks.set(twin, { area, runs: runs.map((run) => this.#copy(run, twin)) });
+    }
+  }
+
+  /** True where every task that is in a call is parked in it. */
+  get isAsleep(): boolean {
+    this.#reclaim();
+    return (
+      this.#running === undefined && [...this.#tasks.values()].every(({ runs }) => runs.every((run) => run.parked))
+    );
   }
 
   /** True while the engine runs: nothing else can be begun then. Not true in a service, where a run only waits. */
@@ -209,17 +231,32 @@ export class Runner {
 
   /** Watches where the run arrives. @param stop whether it stops at an arrival */
   watch(run: GuestRun, onArrival: ((arrival: Location) => void) | undefined, stop = false): void {
-    run.watch = new ArrivalWatch({
+    run.onArrival = onArrival;
+    run.watch = new ArrivalWatch(this.#watching(run, stop));
+  }
+
+  #watching(run: GuestRun, stop: boolean): ArrivalWatchParts {
+    return {
       guest: this.#parts.arrival,
       entrySp: run.parts.entry.get('rsp') ?? 0n,
-      atOnce: stop || onArrival !== undefined,
+      atOnce: stop || run.onArrival !== undefined,
       onArrival: (at, dispatched, state, nested) => {
         const arrival = nested ? this.#plainArrival(at) : this.#arrivalAt(run, at, dispatched, state);
         run.arrivals.push({ arrival, dispatched, nested });
-        onArrival?.(arrival);
+        run.onArrival?.(arrival);
         return stop && !nested;
       },
-    });
+    };
+  }
+
+  /** A parked run of the machine that this one is a fork of. */
+  #copy(run: GuestRun, task: Task): GuestRun {
+    const copy = run.copy(task);
+    copy.onArrival = run.onArrival;
+    // a probe, which stops at an arrival, is never parked
+    if (run.watch !== undefined) copy.watch = new ArrivalWatch(this.#watching(copy, false), run.watch);
+    if (run.models !== undefined) copy.models = new Models(this.#parts.engine, run.parts.returnTo, run.models);
+    return copy;
   }
 
   /**

@@ -18,11 +18,15 @@ export class GuestFuncStacks implements Pick<CoreObserver, 'pushed' | 'removed' 
   readonly #engine: Engine;
   readonly #heap: Arena;
   readonly #stacks = new Map<bigint, Stack>();
-  readonly #sites = new Map<FuncHandle, bigint>();
+  readonly #sites: Map<FuncHandle, bigint>;
 
-  constructor(engine: Engine, heap: Arena) {
+  /** @param from those of the machine that this one is a fork of */
+  constructor(engine: Engine, heap: Arena, from?: GuestFuncStacks) {
     this.#engine = engine;
     this.#heap = heap;
+    this.#sites = new Map(from === undefined ? [] : from.#sites);
+    if (from === undefined) return;
+    for (const [site, { place, funcs }] of from.#stacks) this.#stacks.set(site, { place, funcs: [...funcs] });
   }
 
   /** Where the ftrace_ops of a site's klp_ops lies; undefined where the stack is empty. */

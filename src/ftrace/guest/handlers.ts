@@ -46,18 +46,25 @@ export class Handlers {
   readonly #core: Core;
   #stacks: GuestFuncStacks | undefined;
 
-  constructor({ engine, core, kernel, text, heap, perCpu, routines, held }: HandlersParts) {
+  /** @param from those of the machine that this one is a fork of */
+  constructor({ engine, core, kernel, text, heap, perCpu, routines, held }: HandlersParts, from?: Handlers) {
     this.#engine = engine;
     this.#core = core;
-    this.text = new HandlerText(engine, text, routines);
-    this.heap = new Arena(engine, heap.base, heap.size, 'rw', held);
-    this.tasks = new GuestTasks(engine, core, this.heap, perCpu);
+    this.text = new HandlerText(engine, text, routines, from?.text);
+    this.heap = new Arena(engine, heap.base, heap.size, 'rw', held, from?.heap);
+    this.tasks = new GuestTasks(engine, core, this.heap, perCpu, from?.tasks);
     this.shadowStacks = new ShadowStacks(engine, this.text, this.tasks, kernel);
+    const stacks = from === undefined ? undefined : from.#stacks;
+    if (stacks !== undefined) this.#observe(new GuestFuncStacks(engine, this.heap, stacks));
   }
 
   /** Keeps the func stacks in guest memory from now on, for klp_ftrace_handler. */
   keepFuncStacks(): void {
-    const stacks = new GuestFuncStacks(this.#engine, this.heap);
+    this.#observe(new GuestFuncStacks(this.#engine, this.heap));
+    this.text.address('klp_ftrace_handler');
+  }
+
+  #observe(stacks: GuestFuncStacks): void {
     this.#stacks = stacks;
     this.#core.observer = {
       pushed: (handle, site, newFunc, flags) => stacks.pushed(handle, site, newFunc, flags),
@@ -67,7 +74,6 @@ export class Handlers {
       taskRemoved: (task) => this.tasks.removed(task),
       guardChanged: (task, bit, held) => this.tasks.setGuard(task, bit, held),
     };
-    this.text.address('klp_ftrace_handler');
   }
 
   /** The handler of livepatch's ops for a site and where the ops lies; undefined where the core is asked. */

@@ -1,7 +1,8 @@
 // The registered ops as a list in guest memory, for the list func that is guest code: struct ftrace_ops and its hashes.
 import type { Engine } from '../../engine/engine.ts';
+import type { Twins } from '../../twins.ts';
 import type { Arena } from '../code-arena.ts';
-import type { FtraceHash, Ops } from '../ops.ts';
+import { copyOps, type FtraceHash, type Ops } from '../ops.ts';
 import { LAYOUT } from './handler.generated.ts';
 import { Struct, writeU64 } from './memory.ts';
 
@@ -27,11 +28,24 @@ export class GuestOpsList {
   readonly #entries = new Map<Ops, Entry>();
   #newest: Entry | undefined;
 
-  /** @param head where the pointer to the newest ops lies */
-  constructor(engine: Engine, heap: Arena, head: () => bigint) {
+  /**
+   * @param head where the pointer to the newest ops lies
+   * @param fork that of the machine that this one is a fork of
+   */
+  constructor(
+    engine: Engine,
+    heap: Arena,
+    head: () => bigint,
+    fork?: { readonly from: GuestOpsList | undefined; readonly twins: Twins },
+  ) {
     this.#engine = engine;
     this.#heap = heap;
     this.#head = head;
+    const oldestFirst = fork?.from === undefined ? [] : [...fork.from.#newestFirst()].reverse();
+    for (const { ops, place, hashes } of oldestFirst) {
+      const copy = fork?.twins.of(ops, copyOps) ?? ops;
+      this.#link({ ops: copy, place, hashes, newer: undefined, older: this.#newest });
+    }
   }
 
   /** Makes room for an ops that has no place of its own. */
@@ -58,9 +72,17 @@ export class GuestOpsList {
     for (const [offset, value] of fields) writeU64(this.#engine, place + BigInt(offset), value);
     this.#pointToHashes(entry);
     writeU64(this.#engine, this.#head(), place);
-    if (older !== undefined) older.newer = entry;
+    this.#link(entry);
+  }
+
+  #link(entry: Entry): void {
+    if (entry.older !== undefined) entry.older.newer = entry;
     this.#newest = entry;
-    this.#entries.set(ops, entry);
+    this.#entries.set(entry.ops, entry);
+  }
+
+  *#newestFirst(): Generator<Entry> {
+    for (let entry = this.#newest; entry !== undefined; entry = entry.older) yield entry;
   }
 
   /** Takes an ops off; its own `next` stays, for whoever stands on it (remove_ftrace_ops). */

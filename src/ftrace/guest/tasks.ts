@@ -19,10 +19,13 @@ export class GuestTasks {
   readonly #core: Core;
   readonly #heap: Arena;
   readonly #perCpu: bigint;
-  readonly #places = new Map<TaskHandle, bigint>();
+  readonly #places: Map<TaskHandle, bigint>;
   #current: TaskHandle | undefined;
 
-  constructor(engine: Engine, core: Core, heap: Arena, perCpu: bigint) {
+  /** @param from those of the machine that this one is a fork of */
+  constructor(engine: Engine, core: Core, heap: Arena, perCpu: bigint, from?: GuestTasks) {
+    this.#places = new Map(from === undefined ? [] : from.#places);
+    this.#current = from === undefined ? undefined : from.#current;
     this.#engine = engine;
     this.#core = core;
     this.#heap = heap;

@@ -33,8 +33,12 @@ export class HandlerText {
   readonly #routines: ReadonlyMap<string, bigint>;
   #image: LoadedImage | undefined;
 
-  /** @param routines the kernel's thunks by name */
-  constructor(engine: Engine, base: bigint, routines: ReadonlyMap<string, bigint>) {
+  /**
+   * @param routines the kernel's thunks by name
+   * @param from that of the machine that this one is a fork of; what is loaded there, is here
+   */
+  constructor(engine: Engine, base: bigint, routines: ReadonlyMap<string, bigint>, from?: HandlerText) {
+    if (from !== undefined) this.#image = from.#image;
     this.#engine = engine;
     this.#base = base;
     this.#routines = routines;
