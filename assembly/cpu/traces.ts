@@ -71,6 +71,8 @@ let recordedGeneration: u32 = 0;
 /** The first of them that starts a trace of its own, and the instructions before it; 0 where none does. */
 let joint: u32 = 0;
 let jointInstructions: u32 = 0;
+/** … and whether that trace goes round by itself. */
+let jointLoops: bool = false;
 /** Instructions from which on a trace that does not loop is worth entering and leaving. */
 let worth: u32 = 0;
 
@@ -181,12 +183,14 @@ export class Traces {
     let ends = recordedCount == MOST_BLOCKS || recordedInstructions + instructions > MOST_INSTRUCTIONS || !instructions;
     if (isTrace(block)) {
       const op = block + BLOCK_HEADER;
-      if (load<u8>(op, LOOPS)) ends = true;
       plain = load<u32>(op, PLAIN);
       if (!joint) {
         joint = recordedCount;
         jointInstructions = recordedInstructions;
+        jointLoops = load<bool>(op, LOOPS);
       }
+      // the same loop, from another of its blocks
+      if (recordedCount && load<u8>(op, LOOPS) && covers(at(load<u32>(op, ID)), load<u64>(recordedAt(0)))) ends = true;
     }
     if (ends || isRecorded(plain)) {
       Traces.end(load<u64>(block));
@@ -207,8 +211,8 @@ export class Traces {
     if (!recordedCount || recordedGeneration != generation) return;
     let next = rip;
     if (rip != load<u64>(recordedAt(0))) {
-      // it does not loop: code that other traces share is left to them
-      if (joint) {
+      // it does not loop: code that other traces share is left to them, unless it is short beside what leads there
+      if (joint && (jointLoops || jointInstructions << 1 < recordedInstructions)) {
         next = load<u64>(recordedAt(joint));
         recordedCount = joint;
         recordedInstructions = jointInstructions;
@@ -314,6 +318,14 @@ function cool(): void {
     const count = load<u32>(block, 8);
     if (count & (MOST_HEAT * HEAT)) store<u32>(block, (count & ~(MOST_HEAT * HEAT)) | (Traces.heat() * HEAT), 8);
   }
+}
+
+/** Whether a block that begins at `rip` is part of the trace. */
+function covers(trace: Trace, rip: u64): bool {
+  for (let i: u32 = 0; i < trace.count; i++) {
+    if (load<u64>(<usize>trace.markers + <usize>i * BLOCK_HEADER) == rip) return true;
+  }
+  return false;
 }
 
 function isRecorded(block: usize): bool {
