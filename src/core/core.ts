@@ -1,6 +1,6 @@
 // The typed façade over the tables in WASM memory: func stacks, tasks, dispatch and its counters.
 import { ERRNO, PatchError } from '../errors.ts';
-import { Instance } from '../wasm/instance.ts';
+import { type CoreExports, Instance } from '../wasm/instance.ts';
 import { DispatchCounters, type DispatchCounts, type Warning } from './counters.ts';
 import { Batch } from './dispatch.ts';
 import { type FuncEntry, type FuncFlags, type FuncHandle, FuncStacks } from './func-stacks.ts';
@@ -46,9 +46,11 @@ export class Core {
   /**
    * Dispatches a call whose site is held as two 32-bit halves, without making a bigint (L36 to L42).
    * Returns the Func that runs and leaves its new function in `answer`; returns 0, and leaves `answer` alone, where the
-   * original runs.
+   * original runs. A fork replaces it, so do not keep it beyond one.
    */
-  readonly dispatchPair: (low: number, high: number, task: TaskHandle) => FuncHandle;
+  dispatchPair: (low: number, high: number, task: TaskHandle) => FuncHandle;
+  /** What the module exports, while nobody shares the instance: without asking whose turn it is, a look-up takes 1.5 ns less. */
+  #own: CoreExports | undefined;
   readonly #stacks: FuncStacks;
   readonly #tasks: Tasks;
   readonly #counters: DispatchCounters;
@@ -87,7 +89,17 @@ export class Core {
   private constructor(instance: Instance, from?: Core) {
     this.instance = instance;
     this.layout = readLayout(instance.exports);
-    this.dispatchPair = (low, high, task) => instance.exports.dispatchPair(low, high, task);
+    const shared = (low: number, high: number, task: TaskHandle): FuncHandle =>
+      instance.exports.dispatchPair(low, high, task);
+    this.dispatchPair = shared;
+    if (from === undefined) {
+      this.#own = instance.exports;
+      this.dispatchPair = this.#own.dispatchPair;
+      instance.onShared = () => {
+        this.#own = undefined;
+        this.dispatchPair = shared;
+      };
+    }
     this.#stacks = new FuncStacks(instance, this.layout);
     this.#tasks = new Tasks(instance);
     this.#counters = new DispatchCounters(instance, this.layout, from === undefined ? undefined : from.#counters);
@@ -240,7 +252,7 @@ export class Core {
 
   /** Where a patched call of `site` by `task` goes, or undefined for the original (L36 to L42). */
   dispatch(site: bigint, task: TaskHandle): bigint | undefined {
-    const newIp = BigInt.asUintN(64, this.instance.exports.dispatch(site, task));
+    const newIp = BigInt.asUintN(64, (this.#own ?? this.instance.exports).dispatch(site, task));
     return newIp === 0n ? undefined : newIp;
   }
 

@@ -49,6 +49,8 @@ interface Shared {
 export class Instance {
   /** Set by the engine that runs guest code in this instance. */
   host: HostCalls | undefined;
+  /** Told before the first fork of it is made: from then on exports must be asked for each time. */
+  onShared: (() => void) | undefined;
   readonly memory: WebAssembly.Memory;
   readonly table: WebAssembly.Table;
   readonly #shared: Shared;
@@ -118,6 +120,8 @@ export class Instance {
     if (this.#shared.running) throw busy();
     const space = exports.forkSpace() >>> 0;
     if (space === 0) throw new EngineError('ENOMEM', 'no memory for the tables of a fork', { operation: 'fork' });
+    this.onShared?.();
+    this.onShared = undefined;
     this.#space = exports.currentSpace() >>> 0;
     this.#shared.members++;
     return new Instance(this.#shared, space);

@@ -60,10 +60,14 @@ test('handles of before the fork name the same funcs and tasks on both sides, an
   other.setPatchState(task, 'patched');
   const newer = other.pushFunc(0x1000n, 0x3000n, 2, { transition: true });
   expect(newer).toBe(func);
-  expect(core.dispatch(0x1000n, task)).toBe(0x2000n);
-  expect(other.dispatch(0x1000n, task)).toBe(0x3000n);
+  for (let turn = 0; turn < 2; turn++) {
+    expect(core.dispatch(0x1000n, task)).toBe(0x2000n);
+    expect(other.dispatch(0x1000n, task)).toBe(0x3000n);
+    expect([core.dispatchPair(0x1000, 0, task), core.answer[0]]).toEqual([func, 0x2000]);
+    expect([other.dispatchPair(0x1000, 0, task), other.answer[0]]).toEqual([func, 0x3000]);
+  }
   expect([core.patchState(task), other.patchState(task)]).toEqual(['idle', 'patched']);
-  expect([core.counters().steady, other.counters().patched]).toEqual([1, 1]);
+  expect([core.counters().steady, other.counters().patched]).toEqual([4, 4]);
   expect([core.func(func).owner, other.func(func).owner]).toEqual([1, 2]);
   core.instance.dispose();
   expect(other.stack(0x1000n).map(({ newFunc }) => newFunc)).toEqual([0x3000n]);

@@ -5,6 +5,7 @@ import type { JitMode } from '../../src/engine/jit/jit.ts';
 import { WasmEngine } from '../../src/engine/wasm.ts';
 import { EngineError } from '../../src/errors.ts';
 import { Instance } from '../../src/wasm/instance.ts';
+import type { ForkSubject } from '../support/forks.ts';
 
 export const PAGE = 0x1000n;
 export const CODE = 0xffffffff81000000n;
@@ -48,8 +49,6 @@ export type Operation =
   | { kind: 'take' }
   | { kind: 'restore' | 'release'; index: number }
   | { kind: 'addCpu' }
-  // what becoming a fork means: there are no snapshots any more
-  | { kind: 'forget' }
   | { kind: 'selectCpu'; cpu: number }
   | { kind: 'advance'; cpu: number; instructions: number };
 
@@ -107,7 +106,7 @@ export const operation: fc.Arbitrary<Operation> = fc.oneof(
 ) as fc.Arbitrary<Operation>;
 
 /** An engine that is driven by operations. */
-export class Subject {
+export class Subject implements ForkSubject<Operation> {
   readonly engine: WasmEngine;
   #snapshots: EngineSnapshot[] = [];
 
@@ -136,7 +135,15 @@ export class Subject {
     return new Subject(this.engine.fork());
   }
 
-  /** Does it, and tells what came of it. */
+  forgetSnapshots(): void {
+    for (const one of this.#snapshots) this.engine.snapshots.release(one);
+    this.#snapshots = [];
+  }
+
+  dispose(): void {
+    this.engine.dispose();
+  }
+
   apply(operation: Operation): string {
     try {
       return this.#apply(operation);
@@ -146,7 +153,6 @@ export class Subject {
     }
   }
 
-  /** All that can be seen of it. */
   observe(): unknown {
     const { engine } = this;
     const pages = Array.from({ length: DATA_PAGES }, (_, i) => {
@@ -197,10 +203,6 @@ export class Subject {
         else this.#snapshots.length = operation.index + 1;
         return 'done';
       }
-      case 'forget':
-        for (const one of this.#snapshots) engine.snapshots.release(one);
-        this.#snapshots = [];
-        return 'done';
       case 'addCpu':
         return engine.cpus.count < 4 ? String(engine.cpus.add()) : 'enough';
       case 'selectCpu':

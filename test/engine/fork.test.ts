@@ -1,12 +1,12 @@
 // Forks of an engine: each goes its own way from where it was made, as an engine does that has replayed the same past.
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createUnicorn } from '../../src/engine/unicorn.ts';
 import { createWasm, type WasmEngine } from '../../src/engine/wasm.ts';
 import { EngineError } from '../../src/errors.ts';
 import { Instance } from '../../src/wasm/instance.ts';
 import { catchError } from '../support/catch-error.ts';
-import { CODE, DATA, type Operation, operation, PAGE, Subject } from './fork-subject.ts';
+import { playForks } from '../support/forks.ts';
+import { CODE, DATA, operation, PAGE, Subject } from './fork-subject.ts';
 
 async function engine(): Promise<{ cpu: WasmEngine; frames: () => number; bytes: () => number }> {
   const instance = await Instance.create();
@@ -23,43 +23,6 @@ function run(cpu: WasmEngine): bigint {
   return cpu.readRegister('rax');
 }
 
-/** Operations in stretches: one after the other, before somebody else has his turn. */
-const stretches = (count: number) =>
-  fc.array(fc.array(operation, { minLength: 1, maxLength: 6, size: 'max' }), { maxLength: count, size: 'max' });
-
-/** A subject, and the engine of its own that has replayed all that happened to it. */
-class Line {
-  readonly subject: Subject;
-  readonly replay: Subject;
-  readonly #past: Operation[];
-  readonly #fresh: () => Promise<Subject>;
-
-  constructor(subject: Subject, replay: Subject, past: Operation[], fresh: () => Promise<Subject>) {
-    this.subject = subject;
-    this.replay = replay;
-    this.#past = past;
-    this.#fresh = fresh;
-  }
-
-  apply(operations: readonly Operation[] = []): void {
-    for (const one of operations) expect(this.subject.apply(one)).toBe(this.replay.apply(one));
-    this.#past.push(...operations);
-  }
-
-  async fork(): Promise<Line> {
-    const replay = await this.#fresh();
-    const past: Operation[] = [...this.#past, { kind: 'forget' }];
-    for (const one of past) replay.apply(one);
-    return new Line(this.subject.fork(), replay, past, this.#fresh);
-  }
-
-  end(): void {
-    expect(this.subject.observe()).toEqual(this.replay.observe());
-    this.subject.engine.dispose();
-    this.replay.engine.dispose();
-  }
-}
-
 // a pool of a few blocks is begun anew all the time, under the feet of those who are not running
 const POOLS = { 'its usual pool of blocks': 1 << 20, 'a tiny pool of blocks': 3 << 12 };
 
@@ -67,30 +30,7 @@ describe.each(['eager', 'sync', false] as const)('with the JIT %s', (jit) => {
   test.each(Object.entries(POOLS))(
     'and %s, parent, fork and fork of the fork are as engines of their own',
     async (_, pool) => {
-      const seed = Number(process.env.TRAMP64_SEED ?? Date.now() % 2 ** 31);
-      const histories = fc.tuple(stretches(6), stretches(5), stretches(5), stretches(5));
-      await fc.assert(
-        fc.asyncProperty(histories, async ([past, first, second, third]) => {
-          const fresh = () => Subject.create(jit, pool);
-          const parent = new Line(await fresh(), await fresh(), [], fresh);
-          for (const stretch of past) parent.apply(stretch);
-          const child = await parent.fork();
-          for (let i = 0; i < 5; i++) {
-            parent.apply(first[i]);
-            child.apply(second[i]);
-          }
-          const grandchild = await child.fork();
-          parent.end();
-          for (let i = 0; i < 5; i++) {
-            grandchild.apply(third[i]);
-            child.apply(first[4 - i]);
-          }
-          child.end();
-          grandchild.apply(second[0]);
-          grandchild.end();
-        }),
-        { seed, numRuns: Number(process.env.TRAMP64_RUNS ?? 40) },
-      );
+      await playForks(() => Subject.create(jit, pool), operation, 40);
     },
   );
 });

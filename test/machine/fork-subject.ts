@@ -11,6 +11,7 @@ import type { MachineSnapshot } from '../../src/machine/snapshots.ts';
 import { Machine, type MachineOptions } from '../../src/machine.ts';
 import { stateOf } from '../livepatch/invariants.ts';
 import { shipped } from '../livepatch/patches.ts';
+import type { ForkSubject } from '../support/forks.ts';
 
 const TASKS = ['t0', 't1', 't2'];
 const FUNCTIONS = ['checksum', 'fibonacci', 'sum_eight', 'divide', 'operate', 'reverse_text'];
@@ -73,7 +74,7 @@ function specOf(name: string, number: number): PatchSpec {
 }
 
 /** A machine that is driven by operations. */
-export class Subject {
+export class Subject implements ForkSubject<Operation> {
   readonly machine: Machine;
   #snapshots: MachineSnapshot[] = [];
   #allocated: bigint[] = [];
@@ -95,13 +96,15 @@ export class Subject {
     return fork;
   }
 
-  /** What becoming a fork means: there are no snapshots any more. */
   forgetSnapshots(): void {
     for (const one of this.#snapshots) this.machine.release(one);
     this.#snapshots = [];
   }
 
-  /** Does it, and tells what came of it and what is to be seen then. */
+  dispose(): void {
+    this.machine.dispose();
+  }
+
   apply(operation: Operation): string {
     let outcome: unknown;
     try {
@@ -113,7 +116,6 @@ export class Subject {
     return textOf([operation.verb, outcome, this.machine.log.take(), this.#sleepers()]);
   }
 
-  /** All that can be seen of it, guest memory included. */
   observe(): string {
     const { machine } = this;
     const { core, ftrace, tracers, heap, shadow, images } = machine;
