@@ -5,6 +5,8 @@ import { decode, type Flow, type Instruction, instructionLengths } from '../x86/
 const ENDS: ReadonlySet<Flow> = new Set(['jump', 'indirect-jump', 'return', 'exception', 'invalid']);
 /** Bytes of the longest instruction. */
 const LONGEST = 15;
+/** Instructions that are read in a row before it is asked again whether they are known */
+const PIECE = 16;
 
 /**
  * The instruction that `at` lies inside of; undefined where one begins there, or where bytes before it are no code.
@@ -31,12 +33,14 @@ export function instructionAround(code: Uint8Array, start: bigint, at: bigint): 
     const offset = Number(target - start);
     if (offset < 0 || offset >= code.length || starts.has(target)) continue;
     if (target === at) return undefined;
-    for (const one of decode(code.subarray(offset), target)) {
+    const piece = decode(code.subarray(offset), target, PIECE);
+    for (const [i, one] of piece.entries()) {
       if (starts.has(one.ip)) break;
       if (one.ip === at) return undefined;
       starts.add(one.ip);
       if (one.target !== undefined) targets.push(one.target);
       if (ENDS.has(one.flow)) break;
+      if (i === PIECE - 1) targets.push(one.ip + BigInt(one.length));
     }
   }
   const isCode = all.every(({ ip: one, flow }) => one > at || flow !== 'invalid');

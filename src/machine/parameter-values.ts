@@ -1,6 +1,6 @@
 // The values of module parameters in guest memory: stored from text and shown as text, by their types (kernel/params.c).
 import type { Engine } from '../engine/engine.ts';
-import { type ErrnoName, errnoName } from '../errors.ts';
+import { type ErrnoName, errnoName, PatchError } from '../errors.ts';
 import { parseBool } from '../livepatch/sysfs.ts';
 import type { Argument } from './arguments.ts';
 import type { GuestHeap } from './guest-heap.ts';
@@ -190,12 +190,18 @@ export class ParameterValues {
     return { text };
   }
 
-  /** Where the module brings the type of the elements, its functions get a struct kernel_param of each. */
+  /**
+   * Where the module brings the type of the elements, its functions get a struct kernel_param of each.
+   * @throws {PatchError} ENOMEM no room for one
+   */
   #asElement<Answer>(parameter: Parameter, array: ArrayOf, i: number, use: (element: Parameter) => Answer): Answer {
     const { kinds, heap, engine } = this.#parts;
     const element = { ...parameter, ops: array.ops, arg: array.element + BigInt(i) * array.elementSize };
     if (kinds.has(array.ops)) return use(element);
     const address = heap.allocate(BigInt(KERNEL_PARAM.size), true);
+    if (address === 0n) {
+      throw new PatchError('ENOMEM', `no memory for an element of '${parameter.name}'`, { operation: 'parameter' });
+    }
     try {
       const bytes = engine.read(parameter.address, KERNEL_PARAM.size).slice();
       new DataView(bytes.buffer).setBigUint64(KERNEL_PARAM.arg, BigInt.asUintN(64, element.arg), true);

@@ -1,5 +1,5 @@
 // Module parameters as arrays, and their files under /sys/module: what they read, what may be written, and with which error.
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { PatchError } from '../../src/errors.ts';
 import type { Parameters } from '../../src/machine/parameters.ts';
 import { Machine } from '../../src/machine.ts';
@@ -63,6 +63,15 @@ describe.each(['unicorn', 'wasm'] as const)('on %s', (engine) => {
     expect(['mask', 'closed', 'switched', 'digits'].map(reads)).toEqual(['00000000', 'Y', '0', '4,2']);
     expect(refused(() => reads('silent'))).toBe('EPERM');
     expect(refused(() => reads('endless'))).toBe('EINVAL');
+  });
+
+  test('an array of a type of the module itself cannot be stored or shown when the heap is full', () => {
+    insert();
+    // what it answers then; to fill it takes a minute on unicorn.js
+    vi.spyOn(machine.heap, 'allocate').mockReturnValue(0n);
+    expect(refused(() => write('digits', '4,2'))).toBe('ENOMEM');
+    expect(refused(() => reads('digits'))).toBe('ENOMEM');
+    expect(refused(() => reads('constant'))).toBe('ENOMEM');
   });
 
   test('its mode decides what a file allows, and without mode bits there is none', () => {
