@@ -74,6 +74,17 @@ export class Mappings {
     return Math.min(Number(end - start), size);
   }
 
+  /** Whether the guest may store `size` bytes at `start`. */
+  writable(start: bigint, size: number): boolean {
+    const end = start + BigInt(size);
+    for (let at = start; at < end; ) {
+      const region = this.at(at);
+      if (region?.access.includes('w') !== true) return false;
+      at = region.end;
+    }
+    return true;
+  }
+
   /** The regions as they are now. */
   copy(): readonly Region[] {
     return [...this.#regions];

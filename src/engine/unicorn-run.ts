@@ -139,7 +139,10 @@ export class UnicornRun {
     try {
       this.#releaseWrite();
       const address = join(low, high);
-      if (kind === 'write' && this.#parts.mappings.at(address)?.access === 'rwx') {
+      const { mappings } = this.#parts;
+      // told of a store before it is refused, of a load not at all then
+      if (kind === 'write' && !mappings.writable(address, size)) return;
+      if (kind === 'write' && mappings.at(address)?.access === 'rwx') {
         // Held back: if it changes its own block, the emulator starts over at this instruction and reports it again.
         this.#heldWrite = { address, size };
         this.#parts.blocks.forget(address, BigInt(size));

@@ -3,8 +3,9 @@ import { type CaseResult, type CheckDocument, isFailure } from '../check/cases.t
 import type { Paint } from './table.ts';
 
 /**
- * One line for each case that is worth reading, its findings below it, and the counts by kind. Where the file says what
- * to expect, only disagreements and what was not judged are listed.
+ * One line for each case that is worth reading, its findings below it, and the counts by kind; at the end which engines
+ * judged, where several were to. Where the file says what to expect, only disagreements and what was not judged or not
+ * confirmed are listed.
  */
 export function checkText(document: CheckDocument, paint: Paint): string {
   const lines: string[] = [];
@@ -17,6 +18,8 @@ export function checkText(document: CheckDocument, paint: Paint): string {
     lines.push(`${kind}: ${countsOf(document.cases.filter((item) => item.kind === kind))}`);
   }
   lines.push(`${document.cases.length} judged or tried: ${countsOf(document.cases)}`);
+  const engines = new Set(document.cases.flatMap((item) => Object.keys(item.engines ?? {})));
+  if (engines.size > 0) lines.push(`judged by ${[...engines].join(', ')}`);
   return lines.join('\n');
 }
 

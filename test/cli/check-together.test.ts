@@ -8,10 +8,21 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SWAPPED = ['relocation', '--from', '0x401000:b901000000f30fb8c7', '--to', '0x10000000:f30fb8c7b901000000'];
 
 function check(...args: string[]): { status: number | null; out: string } {
+  return checkIn({}, ...args);
+}
+
+function checkIn(variables: NodeJS.ProcessEnv, ...args: string[]): { status: number | null; out: string } {
   const command = ['--import', 'tsx', 'src/cli/main.ts', 'check', ...args];
-  const { status, stdout } = spawnSync(process.execPath, command, { cwd: ROOT, encoding: 'utf8' });
+  const env = { ...process.env, ...variables };
+  const { status, stdout } = spawnSync(process.execPath, command, { cwd: ROOT, env, encoding: 'utf8' });
   return { status, out: stdout };
 }
+
+test('the text says which engines judged, so that one that is missing shows', () => {
+  const { status, out } = checkIn({ TRAMP64_LIBUNICORN: '/none.so' }, '--engine', 'all', ...SWAPPED);
+  expect(status).toBe(0);
+  expect(out.trimEnd().split('\n').at(-1)).toBe('judged by wasm, unicorn');
+});
 
 test('what only wasm could judge is unconfirmed in text and JSON, and fails --strict alone', () => {
   const { status, out } = check('--engine', 'auto', ...SWAPPED);

@@ -1,6 +1,6 @@
 // The optional models of a run, on bare bytes: what CET refuses, what a predictor misses, and what single steps count.
 import { describe, expect, test } from 'vitest';
-import { bytesOfHex } from '../../src/address.ts';
+import { bytesOfHex, hex } from '../../src/address.ts';
 import { createEngine } from '../../src/engine/create.ts';
 import type { Engine, EngineName, Exit, RunOptions } from '../../src/engine/engine.ts';
 import type { ModelReport } from '../../src/engine/model-report.ts';
@@ -121,6 +121,28 @@ describe.each(ENGINES)('on %s', (name) => {
     const { fault, models } = await modelsOf(name, '8a042500000000 eb00 c3');
     expect(fault?.kind).toBe('unmapped');
     expect(models).toMatchObject({ takenBranches: 0, ...QUIET });
+  });
+
+  test.each([
+    ['where nothing is mapped', 'bf00000090 488907 c3', []],
+    ['that only reads', 'bf00000060 488907 c3', []],
+    ['half of it behind the last page', 'bffc0f0061 488907 c3', []],
+    ['half of it behind the last page, which holds code', 'bffc0f0062 488907 c3', []],
+    // mov ecx, 5; rep stosb
+    ['in the third iteration of a REP', 'b905000000 bffe0f0061 f3aa c3', ['write 0x61000ffe', 'write 0x61000fff']],
+  ])('a store that faults is no access, told or counted: %s', async (_, code, told) => {
+    const subject = await withCode(name, code);
+    subject.engine.map(0x60000000n, 0x1000n, 'r');
+    subject.engine.map(0x61000000n, 0x1000n, 'rw');
+    subject.engine.map(0x62000000n, 0x1000n, 'rwx');
+    const accesses: string[] = [];
+    const { fault, models } = runOn(subject, {
+      onMemory: (kind, address) => void accesses.push(`${kind} ${hex(address)}`),
+    });
+    expect(fault?.access).toBe('write');
+    expect(accesses).toEqual(told);
+    expect(models).toMatchObject({ loads: 0, stores: told.length });
+    subject.dispose();
   });
 });
 

@@ -1,5 +1,6 @@
 // Redirected calls through traces: each call is asked about anew, and counted once.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { JitMode } from '../../src/engine/jit/jit.ts';
 import { callBytes } from '../../src/ftrace/site.ts';
 import { opsTrampoline, type TrampolineKind } from '../../src/ftrace/trampoline.ts';
 import { add, assemble, call, endbr64, int3, jnzShort, label, movImm32, raw, ret, sub } from '../../src/x86/encode.ts';
@@ -23,8 +24,10 @@ const siteOf = (index: number): bigint => functionAt(index) + 4n;
 const replacementAt = (index: number): bigint => REPLACEMENTS + 16n * BigInt(index);
 
 let pair: Pair;
-beforeEach(async () => {
-  pair = await Pair.create();
+beforeEach(() => setUp('eager'));
+
+async function setUp(jit: JitMode): Promise<void> {
+  pair = await Pair.create(jit);
   pair.map(TEXT, 0x20000n, 'rx');
   pair.map(DATA, 0x3000n, 'rw');
   pair.map(0xffffc90000000000n, 0x1000n, 'rw');
@@ -59,7 +62,7 @@ beforeEach(async () => {
     DATA,
     new Uint8Array(BigUint64Array.from({ length: COUNT }, (_, i) => functionAt((i * 7) % COUNT)).buffer),
   );
-});
+}
 afterEach(() => pair.dispose());
 
 function useTrampoline(kind: TrampolineKind): void {
@@ -170,4 +173,15 @@ test('a trampoline whose stack leaves its mapping faults as on the interpreter, 
     pair.set({ rsp: sp, rbx: 0n, r14: 3n });
     pair.run({ from: LOOP, until: UNTIL, budget: 1000 }, `stack at ${offset}`);
   }
+});
+
+test('code that a trace covers starts no traces of its own', async () => {
+  pair.dispose();
+  await setUp('sync');
+  useTrampoline('regs');
+  pair.useCore(GATE);
+  patch(0);
+  expect(run(LOOP, 5000)).toBe(500_000n);
+  // one loop, all of whose blocks were as hot as its head
+  expect(pair.compiled).toBe(1);
 });
