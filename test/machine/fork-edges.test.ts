@@ -113,6 +113,26 @@ test('tasks that are left get their signal after as many tries as there were, on
   fork.dispose();
 });
 
+test('the stack of a parked task that has exited is still in use on both sides, until the next call', async () => {
+  const machine = await world();
+  machine.livepatch.enable(FIX);
+  machine.park('operate', [9n, 5n, 1n], machine.probe('operate').address, { task: 't1' });
+  const trampoline = machine.ftrace.record(machine.images.site(machine.address('divide')) ?? 0n)?.calls ?? 0n;
+  machine.tasks.exit('t1');
+  const fork = machine.fork();
+  for (const one of [machine, fork]) {
+    one.livepatch.disable('fix');
+    // a task may stand in it
+    expect(one.read(trampoline, 1)[0]).not.toBe(0xcc);
+  }
+  for (const one of [machine, fork]) {
+    expect(runs(one)).toBe(ORIGINAL);
+    one.livepatch.enable(FIX);
+    expect(runs(one)).toBe(FIXED);
+    one.dispose();
+  }
+});
+
 test('what was freed before the fork is handed out anew by each side', async () => {
   const machine = await world();
   const [first, second] = [machine.heap.allocate(64n, true), machine.heap.allocate(64n, true)];
