@@ -68,14 +68,13 @@ export function currentSpace(): usize {
 export function forkSpace(): usize {
   // without a CPU there are no frames to put records in
   if (!tableSize()) return 0;
-  // two records, and a copy of all tables
-  let room: usize = PAGE << 1;
-  room += areaSize(tableSize()) + areaSize(BUCKETS_SIZE) + areaSize(TRACES_SIZE);
-  room += areaSize(glueSize()) + areaSize(STOPS_SIZE) + Frames.sharing();
-  if (!reserve(room)) return 0;
   if (!current) current = allocateArea(PAGE);
-  const child = allocateArea(PAGE);
-  if (!keep(current) || !keepFuncs(Parts.funcs(child)) || !keepTasks(Parts.tasks(child))) {
+  const child = current ? allocateArea(PAGE) : 0;
+  if (!child) return 0;
+  // a copy of all tables; what is reserved for them nobody else may take
+  let room = areaSize(tableSize()) + areaSize(BUCKETS_SIZE) + areaSize(TRACES_SIZE);
+  room += areaSize(glueSize()) + areaSize(STOPS_SIZE) + Frames.sharing();
+  if (!keep(current) || !keepFuncs(Parts.funcs(child)) || !keepTasks(Parts.tasks(child)) || !reserve(room)) {
     forget(child);
     return 0;
   }

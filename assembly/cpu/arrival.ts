@@ -111,8 +111,8 @@ export function initArrivals(): bool {
 
 /** Where the host writes `count` ranges, two u64 each; 0 where there is no memory. Blocks must be dropped after it. */
 export function glueRanges(count: u32, from: u64, to: u64): usize {
-  if (count > rangeRoom) {
-    const room = count + (count >> 1);
+  if (!rangeRoom || count > rangeRoom) {
+    const room = count + (count >> 1) + 1;
     const area = allocateArea((<usize>room) << 4);
     if (!area) return 0;
     dropGlue();

@@ -74,7 +74,9 @@ export function enter<T>(op: usize): Status {
     if (!Tlb.store<T>(sp, <T>frame)) return Status.Fault;
   }
   // the new top of the stack must be writable, though nothing is written there
+  Tlb.silence(true);
   const top = Tlb.updater(sp - size, sizeof<T>());
+  Tlb.silence(false);
   if (!top) return Status.Fault;
   Tlb.wrote(top);
   store<T>(GENERAL, <T>frame, RBP);

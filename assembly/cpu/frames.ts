@@ -6,7 +6,9 @@ export const PAGE: u32 = 4096;
 let freed: usize = 0;
 /** Where the never used part begins and where linear memory ends. */
 let next: usize = 0;
-let end: usize = 0;
+let end: u64 = 0;
+/** The last 64 KiB stay unused, so that 32 bits hold where any frame ends. */
+const LIMIT: u64 = 0xffff0000;
 /** Frames that are handed out, those of areas among them. */
 let inUse: u32 = 0;
 /** Frames that 32 bits address, as a power of two. */
@@ -27,15 +29,19 @@ export function initFrames(base: usize): void {
   holders = 0;
   memory.fill(spare, 0, (MOST_ORDER + 1) * 4);
   next = (base + PAGE - 1) & ~(PAGE - 1);
-  end = (<usize>memory.size()) << 16;
+  findEnd();
+}
+
+function findEnd(): void {
+  end = min<u64>((<u64>memory.size()) << 16, LIMIT);
 }
 
 /** Makes room for `bytes` without using them, so that memory grows now and not in the middle of a run. */
 export function reserve(bytes: usize): bool {
-  if (next + bytes <= end) return true;
-  const pages = <i32>((next + bytes - end + 0xffff) >> 16);
-  if (memory.grow(pages) < 0) return false;
-  end = (<usize>memory.size()) << 16;
+  const wanted = <u64>next + bytes;
+  if (wanted <= end) return true;
+  if (wanted > LIMIT || memory.grow(<i32>((wanted - end + 0xffff) >> 16)) < 0) return false;
+  findEnd();
   return true;
 }
 
@@ -90,7 +96,7 @@ export function allocateFrame(): usize {
 /** A frame with whatever stands in it, or 0 where memory cannot grow. */
 export function allocateRaw(): usize {
   // grow by 1 MiB at a time
-  if (!freed && next + PAGE > end && !reserve(1 << 20) && !reserve(PAGE) && !takeApart()) return 0;
+  if (!freed && <u64>next + PAGE > end && !reserve(1 << 20) && !reserve(PAGE) && !takeApart()) return 0;
   inUse++;
   if (!freed) {
     next += PAGE;

@@ -95,7 +95,10 @@ export interface Exit {
  */
 export type BlockHook = (address: bigint, size: number) => bigint | undefined;
 
-/** Told of each data access of the guest, in order; `size` in bytes. Accesses inside the gate are not reported. */
+/**
+ * Told of each data access of the guest, in order; `size` in bytes. Unicorn makes two of 8 bytes of one of 16. Accesses
+ * inside the gate are not reported.
+ */
 export type MemoryHook = (kind: 'read' | 'write', address: bigint, size: number) => void;
 
 /** What a run is bounded by. */

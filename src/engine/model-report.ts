@@ -8,7 +8,7 @@ export interface Transfer {
 
 /** What the models say of one run; the run itself is not changed by them. */
 export interface ModelReport {
-  /** Data accesses, those of push, call and ret included. */
+  /** Data accesses, those of push, call and ret included; one of 16 bytes counts as two on Unicorn (see MemoryHook). */
   readonly loads: number;
   readonly stores: number;
   /** Jumps, calls, returns and conditional branches that were taken. */

@@ -22,10 +22,9 @@ function interfaceOf(text: string): string {
     .replace(/\): boolean;/g, '): number;');
 }
 
-/** The members of `enum Hot`, which count from 0. */
-function opNames(): string[] {
-  const source = readFileSync('assembly/cpu/hot.ts', 'utf8');
-  const body = /export enum Hot \{([^}]*)\}/.exec(source)?.[1] ?? '';
+/** The members of an enum, which count from 0. */
+function membersOf(name: string, file: string): string[] {
+  const body = new RegExp(`export enum ${name} \\{([^}]*)\\}`).exec(readFileSync(file, 'utf8'))?.[1] ?? '';
   return [...body.replace(/\/\*.*?\*\/|\/\/.*/gs, '').matchAll(/\w+/g)].map(([name]) => name);
 }
 
@@ -38,8 +37,12 @@ export const CORE_BASE64 =
   '${wasm.toString('base64')}';
 
 /** The codes of decoded ops, by number (Hot of assembly/cpu/hot.ts). */
-export const HOT_NAMES = ${JSON.stringify(opNames())} as const;
+export const HOT_NAMES = ${JSON.stringify(membersOf('Hot', 'assembly/cpu/hot.ts'))} as const;
 export type HotName = (typeof HOT_NAMES)[number];
+
+/** The mnemonics of all other ops, by number behind COLD (Mnemonic of assembly/cpu/mnemonics.ts). */
+export const COLD_NAMES = ${JSON.stringify(membersOf('Mnemonic', 'assembly/cpu/mnemonics.ts'))} as const;
+export type ColdName = (typeof COLD_NAMES)[number];
 
 /** What the module exports, as WebAssembly gives it: u32 and u64 arrive signed. */
 export interface CoreExports {${interfaceOf(declarations)}

@@ -1,7 +1,8 @@
 // Forks of an engine: each goes its own way from where it was made, as an engine does that has replayed the same past.
 import { describe, expect, test } from 'vitest';
+import { Core } from '../../src/core/core.ts';
 import { createUnicorn } from '../../src/engine/unicorn.ts';
-import { createWasm, type WasmEngine } from '../../src/engine/wasm.ts';
+import { createWasm, WasmEngine } from '../../src/engine/wasm.ts';
 import { EngineError } from '../../src/errors.ts';
 import { Instance } from '../../src/wasm/instance.ts';
 import { catchError } from '../support/catch-error.ts';
@@ -159,6 +160,38 @@ describe('a fork', () => {
     expect(run(cpu)).toBe(1n);
     cpu.dispose();
   });
+
+  // sizes around all that a fork allocates: its tables, and copies of both pools of the core
+  test.each(Array.from({ length: 16 }, (_, i) => 1 + 64 * i))(
+    'for which %i pages are left is made whole, or is ENOMEM and nothing is changed',
+    async (left) => {
+      const instance = await Instance.create();
+      const core = await Core.create({ instance, sites: 1 << 14, funcs: 1 << 14, tasks: 4 });
+      const cpu = WasmEngine.over(instance, false, 1 << 20);
+      const task = core.addTask();
+      for (let i = 1n; i < 15_000n; i++) core.pushFunc(i * 16n, i, 1);
+      cpu.map(CODE, PAGE, 'rwx');
+      cpu.write(CODE, movEax(1));
+      instance.exports.reservePages(left);
+      // others have taken the rest
+      instance.memory.grow((1 << 16) - instance.memory.buffer.byteLength / (1 << 16));
+      const both = (): unknown => [run(cpu), core.dispatch(16n * 7n, task), core.counters().calls];
+      let fork: WasmEngine | undefined;
+      try {
+        const own = instance.fork();
+        fork = cpu.fork(own);
+        fork.write(CODE, movEax(2));
+        expect(core.fork(own).dispatch(16n * 9n, task)).toBe(9n);
+        expect(run(fork)).toBe(2n);
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'ENOMEM' });
+      }
+      expect(both()).toEqual([1n, 7n, 1]);
+      fork?.dispose();
+      expect(both()).toEqual([1n, 7n, 2]);
+      cpu.dispose();
+    },
+  );
 
   test('can be one of many, disposed in any order, and the last one goes on', async () => {
     const { cpu } = await engine();

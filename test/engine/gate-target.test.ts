@@ -133,6 +133,13 @@ describe.each(['interpreted', 'compiled at once'])('%s', (how) => {
     }
   });
 
+  test('there is no redirection code', () => {
+    for (let i = 0; i < 2; i++) {
+      cpu.redirection.setGlue(new BigUint64Array(0), { start: 0n, end: 0n });
+      expect(called()).toBe(2n);
+    }
+  });
+
   test('two tasks in a transition take turns (L39, L40)', () => {
     const old = core.addTask();
     core.pushFunc(SITE, OTHER, 2, { transition: true });

@@ -146,6 +146,15 @@ describe.each(ENGINES)('on %s', (name) => {
   });
 });
 
+test('enter makes sure that the new top of the stack can be written, which is no access', async () => {
+  // enter 32, 0; leave; ret; the probed place would be 40 bytes below the return address
+  const told: string[] = [];
+  const { reason, models } = await modelsOf('wasm', 'c8200000 c9 c3', { onMemory: (kind) => void told.push(kind) });
+  expect(reason).toBe('until');
+  expect(told).toEqual(['write', 'read', 'read']);
+  expect(models).toMatchObject({ loads: 2, stores: 1 });
+});
+
 /** Functions with loops, calls, strings and branches of every kind; each returns. */
 const FUNCTIONS: readonly (readonly [what: string, code: string])[] = [
   ['nothing', 'c3'],

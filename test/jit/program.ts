@@ -8,7 +8,9 @@ const DATA = 14;
 const TURNS = 15;
 
 /** Two-operand operations by their opcode for `r/m, r`. */
-const ALU = [0x01, 0x09, 0x21, 0x29, 0x31, 0x39, 0x85, 0x89];
+const ALU = [0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31, 0x39, 0x85, 0x89];
+/** Of them, those with a form for bytes one below and one from memory two above. */
+const BASIC = ALU.slice(0, 8);
 
 /** Bytes of a program that loops `r15` times and returns; it calls a function behind its end. */
 export function randomProgram(random: Random): Uint8Array {
@@ -47,7 +49,7 @@ export function randomProgram(random: Random): Uint8Array {
 function simple(random: Random): number[] {
   const [a, b] = [random.pick(FREE), random.pick(FREE)];
   const wide = random.oneIn(3) ? 0 : 1;
-  switch (random.below(19)) {
+  switch (random.below(21)) {
     case 0:
     case 1:
       return [rex(wide, b, a), random.pick(ALU), 0xc0 | ((b & 7) << 3) | (a & 7)];
@@ -85,11 +87,23 @@ function simple(random: Random): number[] {
       return [[0x38, 0x3c], [0x84]][random.below(2)]?.length === 2
         ? [0x3c, random.below(256)] // cmp al, imm8
         : [0x84, 0xc0 | (random.pick([0, 1, 2, 3]) << 3) | random.pick([0, 1, 2, 3, 4, 5, 6, 7])]; // test r8, r8
-    default:
-      // what traces have not: adc, sbb, rol through carry, xchg, bswap, mul
+    case 18: // of 16 bits and of bytes, with ah to bh where there is no REX
       return random.pick([
-        [rex(wide, b, a), 0x11, 0xc0 | ((b & 7) << 3) | (a & 7)],
-        [rex(wide, b, a), 0x19, 0xc0 | ((b & 7) << 3) | (a & 7)],
+        [0x66, rex(0, b, a), random.pick(BASIC), 0xc0 | ((b & 7) << 3) | (a & 7)],
+        [0x66, ...memory(random, 0, random.pick(BASIC) | random.pick([0, 2]), a)],
+        [rex(0, b, a), random.pick(BASIC) & ~1, 0xc0 | ((b & 7) << 3) | (a & 7)],
+        [random.pick(BASIC) & ~1, 0xc0 | (random.pick([0, 1, 2, 3, 4, 5, 6, 7]) << 3) | random.below(4)],
+        memory(random, 0, (random.pick(BASIC) & ~1) | random.pick([0, 2]), a),
+      ]);
+    case 19: // with immediates, in registers and memory
+      return random.pick([
+        [rex(wide, 0, a), 0x83, 0xc0 | (random.below(8) << 3) | (a & 7), random.below(256)],
+        memory(random, wide, 0x81, random.below(8), le32(random.next() | 0)),
+        memory(random, 0, 0x80, random.below(8), [random.below(256)]),
+      ]);
+    default:
+      // what traces have not: rol through carry, bswap, mul
+      return random.pick([
         [rex(wide, 0, a), 0xd1, 0xd0 | (a & 7)],
         [rex(1, 0, a), 0x0f, 0xc8 | (a & 7)],
         [rex(wide, 0, a), 0xf7, 0xe0 | (a & 7)],

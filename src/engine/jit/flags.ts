@@ -5,13 +5,22 @@ import type { Value } from './values.ts';
 /** Bytes of an operand. */
 export type Size = 1 | 2 | 4 | 8;
 
+/** Of an addition or subtraction. */
+interface Operands {
+  readonly size: Size;
+  readonly a: Value;
+  readonly b: Value;
+  readonly r: Value;
+}
+
 /**
  * What the flags come from. Operands and results have their upper bits clear. `words`: the three words themselves, in
- * locals; by default those of the trace's head. `shift` has CF and OF as values of 0 or 1.
+ * locals; by default those of the trace's head. `adc` and `sbb` took a carry in. `shift` has CF and OF as values of 0 or 1.
  */
 export type Flags =
   | { readonly kind: 'words'; readonly at?: FlagWords }
-  | { readonly kind: 'add' | 'sub'; readonly size: Size; readonly a: Value; readonly b: Value; readonly r: Value }
+  | ({ readonly kind: 'add' | 'adc' | 'sbb' } & Operands)
+  | ({ readonly kind: 'sub' } & Operands)
   | { readonly kind: 'logic'; readonly size: Size; readonly r: Value }
   | { readonly kind: 'inc' | 'dec'; readonly size: Size; readonly a: Value; readonly r: Value; readonly before: Flags }
   | { readonly kind: 'shift'; readonly size: Size; readonly r: Value; readonly cf: Value; readonly of: Value }
@@ -65,13 +74,15 @@ export class FlagReader {
       case 'logic':
         code.i64(0n);
         return;
-      case 'add': // (a & b) | ((a | b) & ~r)
+      case 'add':
+      case 'adc': // (a & b) | ((a | b) & ~r)
         this.#both(flags.a, flags.b, 'i64.and');
         this.#both(flags.a, flags.b, 'i64.or');
         this.#push(flags.r);
         code.i64(-1n).op('i64.xor').op('i64.and').op('i64.or');
         break;
-      case 'sub': // (~a & b) | ((~a | b) & r)
+      case 'sub':
+      case 'sbb': // (~a & b) | ((~a | b) & r)
         this.#inverted(flags.a);
         this.#push(flags.b);
         code.op('i64.and');
@@ -171,6 +182,11 @@ export class FlagReader {
         return;
       case 'sub':
         this.#both(flags.a, flags.b, 'i64.lt_u');
+        return;
+      case 'adc':
+      case 'sbb':
+        this.carries(flags);
+        code.i64(0n).op('i64.lt_s');
         return;
       case 'logic':
         code.i32(0);
@@ -300,7 +316,7 @@ export class FlagReader {
     this.#code.op(op);
   }
 
-  #signedBoth({ a, b, size }: Flags & { kind: 'sub' | 'add' }, op: Parameters<Code['op']>[0]): void {
+  #signedBoth({ a, b, size }: Operands, op: Parameters<Code['op']>[0]): void {
     this.#signExtended(a, size);
     this.#signExtended(b, size);
     this.#code.op(op);

@@ -1,11 +1,13 @@
 // The interpreter's decoded ops, read from its memory (assembly/cpu/op.ts and blocks.ts draw them).
-import { HOT_NAMES, type HotName } from '../../wasm/core.generated.ts';
+import { COLD_NAMES, type ColdName, HOT_NAMES, type HotName } from '../../wasm/core.generated.ts';
 
 /** One decoded instruction, or what ends a block. */
 export interface Op {
   /** Address of the instruction. */
   readonly rip: bigint;
+  /** What the dispatch loop has a case of its own for; else `cold` is the mnemonic. */
   readonly name: HotName | undefined;
+  readonly cold: ColdName | undefined;
   /** Registers by their byte offset among the general ones. */
   readonly reg: number;
   readonly rm: number;
@@ -13,6 +15,8 @@ export interface Op {
   readonly index: number;
   /** Shift of the index and segment; see SPECIAL. */
   readonly scale: number;
+  /** Of a cold op: log2 of the operand size, then MEMORY and the source. */
+  readonly flags: number;
   readonly displacement: bigint;
   readonly immediate: bigint;
   /** Address of the instruction after this one. */
@@ -37,9 +41,17 @@ export const SEGMENT_FS = 4;
 export const SEGMENT_GS = 8;
 export const ADDRESS_32 = 16;
 export const SPECIAL = 64;
+/** Bits of `flags`. */
+export const OPERAND_SIZE = 3;
+export const MEMORY = 4;
+export const SOURCE = 24;
+export const FROM_RM = 8;
+export const FROM_IMM = 16;
 
 const HEADER = 32;
 const OP_SIZE = 32;
+/** Codes from here on are this and the mnemonic. */
+const COLD = 256;
 
 /** Reads the block at an offset of memory. */
 export function readBlock(memory: ArrayBuffer, at: number): Block {
@@ -56,14 +68,17 @@ export function readBlock(memory: ArrayBuffer, at: number): Block {
 }
 
 function readOp(view: DataView, at: number, rip: bigint): Op {
+  const code = view.getUint16(at, true);
   return {
     rip,
-    name: HOT_NAMES[view.getUint16(at, true)],
+    name: HOT_NAMES[code],
+    cold: COLD_NAMES[code - COLD],
     reg: view.getUint8(at + 2),
     rm: view.getUint8(at + 3),
     base: view.getUint8(at + 4),
     index: view.getUint8(at + 5),
     scale: view.getUint8(at + 6),
+    flags: view.getUint8(at + 7),
     displacement: view.getBigInt64(at + 8, true),
     immediate: view.getBigInt64(at + 16, true),
     next: view.getBigUint64(at + 24, true),

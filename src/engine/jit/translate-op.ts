@@ -1,6 +1,6 @@
 // What each decoded op does, in terms of the translator. An op that is not here ends its trace.
 import type { Flags, Size } from './flags.ts';
-import type { Op } from './ops.ts';
+import { FROM_IMM, FROM_RM, MEMORY, OPERAND_SIZE, type Op, SOURCE } from './ops.ts';
 import type { Translator } from './translate.ts';
 import { constant, RBP, RSP, type Value } from './values.ts';
 
@@ -8,7 +8,7 @@ type Action = (translator: Translator, op: Op) => void;
 
 /** Translates one op; `reject` where it cannot be. */
 export function translateOp(translator: Translator, op: Op): void {
-  const action = op.name === undefined ? undefined : (ACTIONS[op.name] ?? generic(op.name));
+  const action = op.name === undefined ? cold(op) : (ACTIONS[op.name] ?? generic(op.name));
   if (action === undefined) translator.reject();
   else action(translator, op);
 }
@@ -24,24 +24,41 @@ function generic(name: string): Action | undefined {
 /** Add, Or, And, Sub, Xor, Cmp and Test on registers, immediates and memory. */
 function alu(name: string): Action | undefined {
   const [, operation, form, bits] = /^(Add|Or|And|Sub|Xor|Cmp|Test)(RR|RI|RM|MI|MR)(64|32|8)$/.exec(name) ?? [];
-  if (operation === undefined) return undefined;
-  const size = (Number(bits) / 8) as Size;
+  return operation === undefined ? undefined : aluOf(operation, form, (Number(bits) / 8) as Size);
+}
+
+const COLD_ALU: ReadonlySet<string> = new Set(['Add', 'Or', 'Adc', 'Sbb', 'And', 'Sub', 'Xor', 'Cmp', 'Test']);
+
+/** The forms of the same operations that the dispatch loop has no case for, and adc and sbb. */
+function cold({ cold: operation, flags }: Op): Action | undefined {
+  if (operation === undefined || !COLD_ALU.has(operation)) return undefined;
+  const source = flags & SOURCE;
+  const isMemory = (flags & MEMORY) !== 0;
+  const size = (1 << (flags & OPERAND_SIZE)) as Size;
+  if (source === FROM_IMM) return aluOf(operation, isMemory ? 'MI' : 'RI', size);
+  if (source === FROM_RM) return aluOf(operation, isMemory ? 'RM' : 'turned', size);
+  return aluOf(operation, isMemory ? 'MR' : 'RR', size);
+}
+
+/** @param form destination and source; `turned`: registers, the destination being `reg` */
+function aluOf(operation: string, form: string | undefined, size: Size): Action {
   const keeps = operation !== 'Cmp' && operation !== 'Test';
   return (t, op) => {
     const immediate = form === 'RI' || form === 'MI';
     const toMemory = form === 'MI' || form === 'MR';
     const at = form === 'RM' || toMemory ? t.address(op) : undefined;
-    const first = toMemory && at !== undefined ? t.load(size, at) : t.register(form === 'RM' ? op.reg : op.rm, size);
+    const [to, from] = form === 'RM' || form === 'turned' ? [op.reg, op.rm] : [op.rm, op.reg];
+    const first = toMemory && at !== undefined ? t.load(size, at) : t.register(to, size);
     const second = immediate
       ? constant(BigInt.asUintN(8 * size, op.immediate))
       : form === 'RM' && at !== undefined
         ? t.load(size, at)
-        : t.register(op.reg, size);
+        : t.register(from, size);
     const result = compute(t, operation, size, first, second);
     t.state.flags = flagsOf(operation, size, first, second, result);
     if (!keeps) return;
     if (toMemory && at !== undefined) t.store(size, at, result, op.next);
-    else t.setRegister(form === 'RM' ? op.reg : op.rm, size, result);
+    else t.setRegister(to, size, result);
   };
 }
 
@@ -49,6 +66,7 @@ const OPERATIONS = { Or: 'i64.or', And: 'i64.and', Test: 'i64.and', Xor: 'i64.xo
 
 function compute(t: Translator, operation: string, size: Size, a: Value, b: Value): Value {
   if (operation === 'Add') return narrowed(t, t.add(a, b), size);
+  if (operation === 'Adc' || operation === 'Sbb') return withCarry(t, operation, size, a, b);
   if (operation === 'Sub' || operation === 'Cmp') {
     if (b.kind === 'const' && size === 8) return t.add(a, constant(-b.value));
     return narrowed(t, t.binary('i64.sub', a, b), size);
@@ -69,6 +87,18 @@ function compute(t: Translator, operation: string, size: Size, a: Value, b: Valu
   return t.take(size <= 4);
 }
 
+const CARRY = 2;
+
+function withCarry(t: Translator, operation: 'Adc' | 'Sbb', size: Size, a: Value, b: Value): Value {
+  const op = operation === 'Adc' ? 'i64.add' : 'i64.sub';
+  t.push(a);
+  t.push(b);
+  t.code.op(op);
+  t.flags.condition(t.state.flags, CARRY);
+  t.code.op('i64.extend_i32_u').op(op);
+  return narrowed(t, t.take(), size);
+}
+
 /** A result without the bits above its size. */
 function narrowed(t: Translator, value: Value, size: Size): Value {
   if (size === 8) return value;
@@ -81,6 +111,8 @@ function narrowed(t: Translator, value: Value, size: Size): Value {
 
 function flagsOf(operation: string, size: Size, a: Value, b: Value, r: Value): Flags {
   if (operation === 'Add') return { kind: 'add', size, a, b, r };
+  if (operation === 'Adc') return { kind: 'adc', size, a, b, r };
+  if (operation === 'Sbb') return { kind: 'sbb', size, a, b, r };
   if (operation === 'Sub' || operation === 'Cmp') return { kind: 'sub', size, a, b, r };
   return { kind: 'logic', size, r };
 }
