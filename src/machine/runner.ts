@@ -90,7 +90,6 @@ export class Runner {
     const { from, twins } = fork;
     this.#glueKnown = from.#glueKnown;
     this.#served = from.#served;
-    from.#reclaim();
     for (const [task, { area, runs }] of from.#tasks) {
       const twin = twins.of(task, copyTask);
       this.#tasks.set(twin, { area, runs: runs.map((run) => this.#copy(run, twin)) });
@@ -99,7 +98,6 @@ export class Runner {
 
   /** True where every task that is in a call is parked in it. */
   get isAsleep(): boolean {
-    this.#reclaim();
     return (
       this.#running === undefined && [...this.#tasks.values()].every(({ runs }) => runs.every((run) => run.parked))
     );

@@ -135,13 +135,21 @@ describe('a fork', () => {
     cpu.map(DATA, 4n * PAGE, 'rw');
     cpu.map(CODE, PAGE, 'rwx');
     cpu.write(CODE, movEax(1));
+    // what a log of changes holds may be what the other side still has
     const once = (): void => {
+      const snapshot = cpu.snapshots.take();
+      cpu.write(DATA, Uint8Array.of(1));
       const fork = cpu.fork();
       fork.snapshots.take();
-      fork.write(DATA, Uint8Array.of(1));
+      fork.write(DATA, Uint8Array.of(2));
+      fork.unmap(DATA + PAGE, PAGE);
       fork.write(CODE, movEax(2));
       run(fork);
+      cpu.write(DATA, Uint8Array.of(3));
+      cpu.unmap(DATA + 2n * PAGE, PAGE);
+      cpu.snapshots.restore(snapshot);
       fork.dispose();
+      cpu.snapshots.release(snapshot);
     };
     // the second one knows what the first one has left
     once();

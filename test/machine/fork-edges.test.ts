@@ -95,6 +95,57 @@ test('a transition goes on on each side, and its tasks switch there alone', asyn
   fork.dispose();
 });
 
+test('tasks that are left get their signal after as many tries as there were, on each side (L72)', async () => {
+  const machine = await world({ transition: 'manual' });
+  machine.tasks.need('t1').onCpu = true;
+  machine.livepatch.enable(FIX);
+  machine.livepatch.tick(10);
+  const fork = machine.fork();
+  const signalled = (one: Machine, ticks: number) => {
+    one.livepatch.tick(ticks);
+    return one.tasks.need('t1').pending;
+  };
+  expect([signalled(machine, 5), signalled(fork, 5)]).toEqual([undefined, undefined]);
+  expect(signalled(fork, 1)).toBe('signal');
+  expect(machine.tasks.need('t1').pending).toBeUndefined();
+  expect(signalled(machine, 1)).toBe('signal');
+  machine.dispose();
+  fork.dispose();
+});
+
+test('the stack of a parked task that has exited is still in use on both sides, until the next call', async () => {
+  const machine = await world();
+  machine.livepatch.enable(FIX);
+  machine.park('operate', [9n, 5n, 1n], machine.probe('operate').address, { task: 't1' });
+  const trampoline = machine.ftrace.record(machine.images.site(machine.address('divide')) ?? 0n)?.calls ?? 0n;
+  machine.tasks.exit('t1');
+  const fork = machine.fork();
+  for (const one of [machine, fork]) {
+    one.livepatch.disable('fix');
+    // a task may stand in it
+    expect(one.read(trampoline, 1)[0]).not.toBe(0xcc);
+  }
+  for (const one of [machine, fork]) {
+    expect(runs(one)).toBe(ORIGINAL);
+    one.livepatch.enable(FIX);
+    expect(runs(one)).toBe(FIXED);
+    one.dispose();
+  }
+});
+
+test('what was freed before the fork is handed out anew by each side', async () => {
+  const machine = await world();
+  const [first, second] = [machine.heap.allocate(64n, true), machine.heap.allocate(64n, true)];
+  machine.heap.free(first);
+  machine.heap.free(second);
+  const fork = machine.fork();
+  const both = (one: Machine) => [one.heap.allocate(64n, true), one.heap.allocate(64n, true)];
+  expect(both(machine)).toEqual([second, first]);
+  expect(both(fork)).toEqual([second, first]);
+  machine.dispose();
+  fork.dispose();
+});
+
 test('a task that is parked at the fork is parked on both sides, with the stack that it has there', async () => {
   const machine = await world({ transition: 'manual' });
   const seen: string[] = [];

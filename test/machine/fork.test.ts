@@ -13,5 +13,5 @@ const CONFIGURATIONS: readonly [string, MachineOptions][] = [
 ];
 
 test.each(CONFIGURATIONS)('parent, fork and fork of the fork%s are as machines of their own', async (_, options) => {
-  await playForks(() => Subject.create(options), operation, 10);
+  await playForks(() => Subject.create(options), operation, 6);
 });
