@@ -1,4 +1,5 @@
 // Carves the pools of sites, funcs and tasks out of memory, once, and hands out what lies after them.
+import { allocateArea, hasFrames } from './cpu/frames';
 import { EBUSY, EINVAL, ENOMEM } from './errno';
 import { FUNC_STRIDE, SITE_STRIDE, TASK_STRIDE } from './layout';
 
@@ -74,11 +75,13 @@ export function init(sites: u32, funcs: u32, tasks: u32): i32 {
 }
 
 /**
- * Reserves zeroed, cache-line aligned bytes after what is in use, for batches and for the CPU. Grows memory: views
- * detach, so the host calls it only while loading. Returns the offset, or 0 when memory cannot hold them or before init.
+ * Reserves zeroed, cache-line aligned bytes for batches: after what is in use, or of the CPU's where there is one. Grows
+ * memory: views detach, so the host calls it only while loading. Returns the offset, or 0 when memory cannot hold them
+ * or before init.
  */
 export function reserve(bytes: u32): usize {
   const at = end;
+  if (at != 0 && hasFrames()) return allocateArea(bytes);
   return at != 0 && extend(at + bytes) ? <usize>at : 0;
 }
 

@@ -22,6 +22,11 @@ export function framesInUse(): u32 {
   return inUse;
 }
 
+/** Whether linear memory is handed out here: there is a CPU. */
+export function hasFrames(): bool {
+  return next != 0;
+}
+
 /** Starts at `base`, above everything else in linear memory. */
 export function initFrames(base: usize): void {
   freed = 0;

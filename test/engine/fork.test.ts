@@ -1,6 +1,8 @@
 // Forks of an engine: each goes its own way from where it was made, as an engine does that has replayed the same past.
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Core } from '../../src/core/core.ts';
+import type { EngineSnapshot } from '../../src/engine/engine.ts';
 import { createUnicorn } from '../../src/engine/unicorn.ts';
 import { createWasm, WasmEngine } from '../../src/engine/wasm.ts';
 import { EngineError } from '../../src/errors.ts';
@@ -192,6 +194,72 @@ describe('a fork', () => {
       cpu.dispose();
     },
   );
+
+  test('gives back exactly what it took, whatever its relatives did, in whatever order they go', async () => {
+    const seed = Number(process.env.TRAMP64_SEED ?? Date.now() % 2 ** 31);
+    const pages = 16;
+    const step = fc.record({
+      kind: fc.constantFrom('fork', 'dispose', 'take', 'restore', 'forget', 'remap', 'write', 'write', 'write'),
+      who: fc.nat(1000),
+      page: fc.nat(pages - 1),
+      value: fc.nat(255),
+    });
+    const steps = fc.array(step, { minLength: 100, maxLength: 200, size: 'max' });
+    const property = fc.asyncProperty(steps, async (all) => {
+      const root = await Instance.create();
+      const cpu = WasmEngine.over(root, false, 1 << 20);
+      cpu.fork().dispose();
+      const before = root.exports.framesInUse();
+      type Bytes = (number | undefined)[];
+      let family = [
+        { own: root, cpu, bytes: new Array<number | undefined>(pages), taken: [] as [EngineSnapshot, Bytes][] },
+      ];
+      for (const { kind, who, page, value } of all) {
+        const one = family[who % family.length];
+        if (one === undefined) continue;
+        const at = DATA - BigInt(page + 1) * PAGE;
+        const last = one.taken.at(-1);
+        if (kind === 'fork' && family.length < 10) {
+          const own = one.own.fork();
+          family.push({ own, cpu: one.cpu.fork(own), bytes: [...one.bytes], taken: [] });
+        } else if (kind === 'dispose' && family.length > 1) {
+          one.cpu.dispose();
+          family = family.filter((other) => other !== one);
+        } else if (kind === 'take') one.taken.push([one.cpu.snapshots.take(), [...one.bytes]]);
+        else if (kind === 'restore' && last !== undefined) {
+          one.cpu.snapshots.restore(last[0]);
+          one.bytes = [...last[1]];
+        } else if (kind === 'forget') for (const [taken] of one.taken.splice(0)) one.cpu.snapshots.release(taken);
+        else if (one.bytes[page] === undefined) {
+          one.cpu.map(at, PAGE, 'rw');
+          one.bytes[page] = 0;
+        } else if (kind === 'remap') {
+          one.cpu.unmap(at, PAGE);
+          one.bytes[page] = undefined;
+        } else {
+          one.cpu.write(at, Uint8Array.of(value));
+          one.bytes[page] = value;
+        }
+      }
+      for (const one of family) {
+        for (const [page, value] of one.bytes.entries()) {
+          const at = DATA - BigInt(page + 1) * PAGE;
+          if (value !== undefined) expect(one.cpu.read(at, 1)[0]).toBe(value);
+          else expect(catchError(EngineError, () => one.cpu.read(at, 1)).code).toBe('EFAULT');
+        }
+      }
+      const [last, ...others] = family;
+      for (const one of others) one.cpu.dispose();
+      if (last === undefined) return;
+      for (const [taken] of last.taken) last.cpu.snapshots.release(taken);
+      for (const [page, value] of last.bytes.entries()) {
+        if (value !== undefined) last.cpu.unmap(DATA - BigInt(page + 1) * PAGE, PAGE);
+      }
+      expect(last.own.exports.framesInUse()).toBe(before);
+      last.cpu.dispose();
+    });
+    await fc.assert(property, { seed, numRuns: Number(process.env.TRAMP64_RUNS ?? 20) });
+  });
 
   test('can be one of many, disposed in any order, and the last one goes on', async () => {
     const { cpu } = await engine();

@@ -263,6 +263,43 @@ test('patches, modules, heap, shadow variables, log, failures and names are thos
   fork.dispose();
 });
 
+test('a module leaves with its own exit on each side, and what was freed before stays freed', async () => {
+  const machine = await world();
+  let exits = 0;
+  const exit = (): number => {
+    exits++;
+    return 0;
+  };
+  machine.load(shipped('target.o'), { name: 'mod', kind: 'module', exit });
+  const place = machine.heap.allocate(64n, true);
+  machine.heap.free(place);
+  const fork = machine.fork();
+  for (const one of [fork, machine]) {
+    expect(catchError(EngineError, () => one.heap.free(place)).engineCode).toBe('double-free');
+    one.unload('mod');
+    expect(one.images.get('mod')).toBeUndefined();
+  }
+  expect(exits).toBe(2);
+  machine.dispose();
+  fork.dispose();
+});
+
+test('a batch of the core takes no memory that the guest of any side has', async () => {
+  const machine = await world();
+  machine.livepatch.enable(FIX);
+  const fork = machine.fork();
+  const batch = machine.core.batch(100_000);
+  batch.sites.fill(machine.images.site(machine.address('vmlinux:divide')) ?? 0n);
+  expect(batch.run(machine.tasks.first.handle)).toBe(100_000);
+  fork.livepatch.disable('fix');
+  expect([machine, fork].map((one) => one.call('divide', [100n, 7n], { budget: 1000 }).runs.name)).toEqual([
+    FIXED,
+    ORIGINAL,
+  ]);
+  machine.dispose();
+  fork.dispose();
+});
+
 test('a snapshot goes back on its own side; on another one it is EINVAL', async () => {
   const machine = await world();
   const snapshot = machine.snapshot();
