@@ -235,6 +235,15 @@ test('C16: a syscall, moved as it is, is not judged, and the reason names the sy
   expect(reason).toMatch(/^"syscall" goes to the system, which no run can follow, with the address .* in rcx/);
 });
 
+test('C16: a syscall that stays where it is goes to the system from the same place, so that the hook is judged', async () => {
+  // mov eax, 39; syscall; ret
+  expect(await judge('b8270000000f05c3', withJumpBack('b827000000', 5))).toMatchObject({ verdict: 'equivalent' });
+  expect(await judge('b8270000000f05c3', withJumpBack('b828000000', 5))).not.toMatchObject({ verdict: 'equivalent' });
+  // mov r11, 0x10001000 before it: the system sees the spoiled register
+  const spoiled = withJumpBack('b82700000049bb0010001000000000', 5);
+  expect(await judge('b8270000000f05c3', spoiled)).not.toMatchObject({ verdict: 'equivalent' });
+});
+
 test('code that goes past the last address is an error', async () => {
   const place = { address: 0xffff_ffff_ffff_fff8n, bytes: bytesOfHex(FRAME) };
   const trampoline = { address: TRAMPOLINE, bytes: bytesOfHex(withJumpBack(FRAME, 8)) };
