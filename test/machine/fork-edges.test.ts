@@ -1,6 +1,6 @@
 // Forks of a machine: what each side keeps for itself, what they have in common, and when there is no fork.
 import { describe, expect, test } from 'vitest';
-import { EngineError } from '../../src/errors.ts';
+import { EngineError, TrampolineError } from '../../src/errors.ts';
 import { GUEST_MAP } from '../../src/machine/guest-map.ts';
 import { Machine, type MachineOptions } from '../../src/machine.ts';
 import { Edit } from '../image/edit.ts';
@@ -282,6 +282,32 @@ test('a module leaves with its own exit on each side, and what was freed before 
   expect(exits).toBe(2);
   machine.dispose();
   fork.dispose();
+});
+
+test('what stands under a patch, a stack through a served routine, and a dead ftrace are on both sides what they were', async () => {
+  const machine = await world({ transition: 'manual' });
+  const over = patchOf('over', [func('divide', 'livepatch_checksum')]);
+  for (const patch of [FIX, over]) {
+    machine.livepatch.enable(patch);
+    machine.livepatch.switchTasks();
+  }
+  const served = machine.serve('served', () => 1n);
+  machine.park(caller(machine, served), [], served, { task: 't1' });
+  const fork = machine.fork();
+  expect(fork.stackTrace('t1')).toEqual(machine.stackTrace('t1'));
+  expect([fork.resume('t1').returns, machine.resume('t1').returns]).toEqual([1n, 1n]);
+  fork.livepatch.disable('over');
+  fork.livepatch.switchTasks();
+  expect(runs(fork)).toBe(FIXED);
+  // F14: a site that was changed from outside
+  const site = machine.images.site(machine.address('vmlinux:checksum')) ?? 0n;
+  machine.engine.write(site, Uint8Array.of(0xcc));
+  const add = (one: Machine, name: string) => () => one.tracers.add({ name, filter: ['checksum'] });
+  expect(catchError(TrampolineError, add(machine, 'a')).code).toBe('EINVAL');
+  const dead = machine.fork();
+  expect(catchError(TrampolineError, add(dead, 'a')).code).toBe('ENODEV');
+  add(fork, 'a')();
+  for (const one of [machine, fork, dead]) one.dispose();
 });
 
 test('a batch of the core takes no memory that the guest of any side has', async () => {
