@@ -64,6 +64,7 @@ export function areaSize(bytes: usize): usize {
 export function allocateArea(bytes: usize): usize {
   const order = orderOf(bytes);
   if (!order) return allocateFrame();
+  if (order >= MOST_ORDER) return 0;
   const size = (<usize>PAGE) << order;
   let area = <usize>load<u32>(spare + (order << 2));
   if (area) {

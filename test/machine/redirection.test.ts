@@ -200,3 +200,20 @@ test('on wasm a redirected call never leaves WASM', async () => {
   expect(left).toEqual(['arrived', 'arrived']);
   machine.dispose();
 });
+
+test('a batch of look-ups has room beside the guest, or is refused', async () => {
+  const machine = await loaded('wasm');
+  patch(machine);
+  const data = new Uint8Array(0x4000).fill(0x5a);
+  machine.engine.write(GUEST_MAP.data.base, data);
+  const site = machine.address('divide') + 4n;
+  for (const capacity of [1, 256, 10_000, 300_000]) {
+    const batch = machine.core.batch(capacity);
+    batch.sites.fill(site);
+    expect(batch.run(machine.tasks.first.handle)).toBe(capacity);
+    expect(batch.answers[capacity - 1]).toBe(machine.address('fix_a:livepatch_divide'));
+    expect(machine.read(GUEST_MAP.data.base, 0x4000)).toEqual(data);
+  }
+  expect(() => machine.core.batch(2 ** 27 + 1)).toThrow(expect.objectContaining({ code: 'ENOMEM' }));
+  machine.dispose();
+});
