@@ -2,8 +2,10 @@
 import { existsSync } from 'node:fs';
 import { afterEach, expect, test, vi } from 'vitest';
 import { bytesOfHex } from '../../src/address.ts';
+import { Core } from '../../src/core/core.ts';
 import { defaultJitMode, type JitCounts } from '../../src/engine/jit/jit.ts';
 import { createWasm, type WasmEngine } from '../../src/engine/wasm.ts';
+import { EngineError } from '../../src/errors.ts';
 import { JIT_FREE } from '../support/jit-free-files.ts';
 import { Pair } from './pair.ts';
 
@@ -61,6 +63,43 @@ test('a machine that is disposed meanwhile takes no trace any more', async () =>
   run(engine, 2000n);
   engine.dispose();
   await settled(engine, { compiled: 0, live: 0, refused: 1 });
+});
+
+test('a trace whose machine has no memory left to be entered is given up, and its slot is free', async () => {
+  const core = await Core.create({ sites: 1, funcs: 1, tasks: 1 });
+  const engine = await createWasm(core.instance, 'async');
+  prepare(engine);
+  const slots = core.instance.table.length;
+  run(engine, 2000n);
+  const exports = vi.spyOn(core.instance, 'exports', 'get').mockImplementation(() => {
+    throw new EngineError('ENOMEM', 'no memory to change the side', { operation: 'run' });
+  });
+  await settled(engine, { compiled: 0, live: 0, refused: 1 });
+  exports.mockRestore();
+  expect(run(engine, 2000n)).toBe(6000n);
+  const slot = core.instance.takeSlot();
+  expect(slot).toBe(slots);
+  core.instance.giveSlot(slot);
+  engine.dispose();
+});
+
+test('traces that are compiled beside a guest and its fork run on the side that they were recorded on', async () => {
+  const engine = await createWasm(undefined, 'async');
+  prepare(engine);
+  run(engine, 2000n);
+  const fork = engine.fork();
+  fork.write(CODE + 4n, Uint8Array.of(5));
+  expect(run(fork, 2000n)).toBe(10000n);
+  await settled(engine, { compiled: 1, live: 1 });
+  await settled(fork, { compiled: 1, live: 1 });
+  for (let i = 0; i < 3; i++) {
+    expect(run(engine, 2000n)).toBe(6000n);
+    expect(run(fork, 2000n)).toBe(10000n);
+  }
+  run(fork, 2000n);
+  engine.dispose();
+  expect(run(fork, 2000n)).toBe(10000n);
+  fork.dispose();
 });
 
 test('two machines with the same code know nothing of each other', async () => {

@@ -124,15 +124,18 @@ export class Jit {
       if (this.#disposed) this.#refuse(id);
       else this.#install(id, trace, instance);
     } catch (error) {
-      if (!isWasmError(error)) throw error;
-      this.#refuse(id);
+      // nobody waits for this: a machine that cannot even be entered goes on without the trace
+      if (isNoMemory(error)) this.#refused++;
+      else if (isWasmError(error)) this.#refuse(id);
+      else throw error;
     }
   }
 
   #install(id: number, { longest, loops }: CompiledTrace, { exports }: WebAssembly.Instance): void {
+    const core = this.#instance.exports;
     const slot = this.#instance.takeSlot();
     this.#instance.table.set(slot, exports.trace as () => number);
-    if (this.#instance.exports.installTrace(id, slot, longest, loops)) {
+    if (core.installTrace(id, slot, longest, loops)) {
       this.#used.add(slot);
       this.#compiled++;
       return;
@@ -152,4 +155,9 @@ function isWasmError(error: unknown): boolean {
   return (
     error instanceof WebAssembly.CompileError || error instanceof WebAssembly.LinkError || error instanceof RangeError
   );
+}
+
+/** Another fork is current, and what the core keeps of it has no room (see Instance). */
+function isNoMemory(error: unknown): boolean {
+  return error instanceof EngineError && error.code === 'ENOMEM';
 }
