@@ -1,7 +1,7 @@
 // Site ip → func stack: an open-addressing table with 64-bit keys, and a doubly linked stack of Funcs per site.
-import { allocateArea, freeArea } from './cpu/frames';
 import { EINVAL, ENOMEM } from './errno';
 import { FUNC_LIVE, FUNC_NOP, FUNC_STRIDE, FUNC_TRANSITION, Func, SITE_STRIDE, Site } from './layout';
+import { PoolCopy } from './pool-copy';
 import { funcCapacity, funcsBase, SiteTable, siteCapacity, siteMask, siteShift } from './pools';
 
 /** 2^64 / golden ratio: multiply-shift spreads neighbouring and high-half addresses alike. */
@@ -171,18 +171,12 @@ function giveFunc(func: Func): void {
 }
 
 /** What an address space has of this file while another one is current. The site table is made again from the Funcs. */
-//  0 kept     u32  ► a copy of the pool's used part
-//  4 room     u32  bytes of it
-//  8 fresh    u32
 // 12 version  u32
 // 16 siteUse  u32
 // 20 funcUse  u32
 // 24 freeFunc u32
 @unmanaged
-export class FuncPool {
-  kept: usize;
-  room: usize;
-  fresh: usize;
+export class FuncPool extends PoolCopy {
   version: u32;
   siteUse: u32;
   funcUse: u32;
@@ -192,15 +186,7 @@ export class FuncPool {
 /** Copies the pool out, unless this very state was copied before; false where there is no memory. */
 export function keepFuncs(to: FuncPool): bool {
   if (to.version == version) return true;
-  if (to.room < fresh) {
-    const area = allocateArea(fresh);
-    if (!area) return false;
-    if (to.room) freeArea(to.kept, to.room);
-    to.kept = area;
-    to.room = fresh;
-  }
-  memory.copy(to.kept, funcsBase, fresh);
-  to.fresh = fresh;
+  if (!PoolCopy.keep(to, funcsBase, fresh)) return false;
   to.version = version;
   to.siteUse = siteUse;
   to.funcUse = funcUse;
@@ -220,7 +206,7 @@ export function useFuncs(from: FuncPool): void {
   siteUse = from.siteUse;
   funcUse = from.funcUse;
   freeFunc = from.freeFunc;
-  memory.copy(funcsBase, from.kept, fresh);
+  memory.copy(funcsBase, from.at, fresh);
   for (let at: usize = 0; at < fresh; at += FUNC_STRIDE) {
     const func = changetype<Func>(funcsBase + at);
     if (!(func.flags & FUNC_LIVE) || func.above != null) continue;
@@ -228,11 +214,6 @@ export function useFuncs(from: FuncPool): void {
     site.ip = func.ip;
     setTop(site, func);
   }
-}
-
-/** Gives a copy back. */
-export function dropFuncs(pool: FuncPool): void {
-  if (pool.room) freeArea(pool.kept, pool.room);
 }
 
 /** Empties the slots from here to the next vacant one; all sites are to go, so nothing is looked for behind them. */

@@ -12,9 +12,10 @@ import { dropStops, forkStops, keepStops, STOPS_SIZE, StopList, useStops } from 
 import { Tlb } from './cpu/tlb';
 import { dropTraces, forkTraces, keepTraces, TRACES_SIZE, TraceRecords, useTraces } from './cpu/traces';
 import { keepUndo, UndoLog, useUndo } from './cpu/undo';
-import { dropFuncs, FuncPool, keepFuncs, useFuncs } from './func-stacks';
+import { FuncPool, keepFuncs, useFuncs } from './func-stacks';
 import { COUNTERS_SIZE } from './layout';
-import { dropTasks, keepTasks, TaskPool, useTasks } from './transition';
+import { PoolCopy } from './pool-copy';
+import { keepTasks, TaskPool, useTasks } from './transition';
 
 //   0 state    512 bytes  of the running vCPU
 // 512 counters  64 bytes
@@ -123,8 +124,8 @@ export function dropSpace(): void {
 }
 
 function forget(space: usize): void {
-  dropFuncs(Parts.funcs(space));
-  dropTasks(Parts.tasks(space));
+  PoolCopy.drop(Parts.funcs(space));
+  PoolCopy.drop(Parts.tasks(space));
   freeArea(space, PAGE);
 }
 

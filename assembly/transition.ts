@@ -1,7 +1,8 @@
 // Tasks and their patch state (L8).
-import { allocateArea, freeArea } from './cpu/frames';
+
 import { EINVAL, ENOENT, ENOMEM } from './errno';
 import { CONTEXT_NORMAL, IDLE, PATCHED, TASK_STRIDE, Task, UNPATCHED } from './layout';
+import { PoolCopy } from './pool-copy';
 import { taskCapacity, tasksBase } from './pools';
 
 let taskUse: u32 = 0;
@@ -93,19 +94,13 @@ function count(state: i32, more: i32): void {
 }
 
 /** What an address space has of this file while another one is current. */
-//  0 kept      u32  ► a copy of the pool's used part
-//  4 room      u32  bytes of it
-//  8 fresh     u32
 // 12 taskUse   u32
 // 16 idle      u32
 // 20 unpatched u32
 // 24 patched   u32
 // 28 freeTask  u32
 @unmanaged
-export class TaskPool {
-  kept: usize;
-  room: usize;
-  fresh: usize;
+export class TaskPool extends PoolCopy {
   taskUse: u32;
   idle: u32;
   unpatched: u32;
@@ -115,15 +110,7 @@ export class TaskPool {
 
 /** Copies the pool out; false where there is no memory. */
 export function keepTasks(to: TaskPool): bool {
-  if (to.room < fresh) {
-    const area = allocateArea(fresh);
-    if (!area) return false;
-    if (to.room) freeArea(to.kept, to.room);
-    to.kept = area;
-    to.room = fresh;
-  }
-  memory.copy(to.kept, tasksBase, fresh);
-  to.fresh = fresh;
+  if (!PoolCopy.keep(to, tasksBase, fresh)) return false;
   to.taskUse = taskUse;
   to.idle = idleCount;
   to.unpatched = unpatchedCount;
@@ -140,10 +127,5 @@ export function useTasks(from: TaskPool): void {
   unpatchedCount = from.unpatched;
   patchedCount = from.patched;
   freeTask = from.freeTask;
-  memory.copy(tasksBase, from.kept, fresh);
-}
-
-/** Gives a copy back. */
-export function dropTasks(pool: TaskPool): void {
-  if (pool.room) freeArea(pool.kept, pool.room);
+  memory.copy(tasksBase, from.at, fresh);
 }
