@@ -1,5 +1,6 @@
 // Forks of a machine: what each side keeps for itself, what they have in common, and when there is no fork.
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import { WasmEngine } from '../../src/engine/wasm.ts';
 import { EngineError, TrampolineError } from '../../src/errors.ts';
 import { GUEST_MAP } from '../../src/machine/guest-map.ts';
 import { Machine, type MachineOptions } from '../../src/machine.ts';
@@ -69,7 +70,10 @@ test('code that is compiled beside the guest goes to the side that it was record
   const fork = machine.fork();
   fork.livepatch.disable('fix');
   fork.callMany('divide', [100n, 7n], 5_000);
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  const live = ({ engine }: Machine) => (engine instanceof WasmEngine ? engine.jitCounts?.live : undefined);
+  await vi.waitFor(() => expect(live(machine)).toBeGreaterThan(0), { timeout: 20_000 });
+  // without the trampoline there is too little to compile
+  expect(live(fork)).toBe(0);
   machine.callMany('divide', [100n, 7n], 5_000);
   fork.callMany('divide', [100n, 7n], 5_000);
   expect([runs(machine), runs(fork)]).toEqual([FIXED, ORIGINAL]);
